@@ -1,0 +1,1 @@
+"""Types, expressions, templates and functions of the language."""

@@ -1,0 +1,1 @@
+"""Kinds of the engine API (Docker, Podman)."""

@@ -1,0 +1,1 @@
+"""Kinds that act on a host itself."""

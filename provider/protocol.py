@@ -1,0 +1,317 @@
+"""What a kind is, and what it is given.
+
+A kind is one file: a schema (:class:`~hythe.provider.schema.Model`), pure hints for the planner, and
+the calls that read and change the world. The planner decides; a kind's calls only carry out. All calls
+may run in any thread, several at once, and must be safe to repeat: a call may have been cut short by
+a crash at any point, and :meth:`Kind.find` is how the next run learns what became of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from hythe.address import Key
+from hythe.diagnostic import Diagnostic
+from hythe.provider.schema import Effect, Model, Path, Schema, schema_of
+from hythe.value import Reference
+
+Attributes: TypeAlias = dict[str, Any]
+"""Canonical attributes of one instance (see :mod:`hythe.provider.schema`)."""
+
+
+class ProviderError(Exception):
+    """A provider call failed. ``diagnostics`` say what and what to do.
+
+    ``partial`` holds the attributes of an object that exists but is not as it should be: it is kept in
+    state as tainted and replaced by the next apply. Without it nothing was left behind.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, partial: Attributes | None = None) -> None:
+        super().__init__("; ".join(f"{d.summary}: {d.detail}" for d in diagnostics))
+        self.diagnostics = diagnostics
+        self.partial = partial
+
+
+class HostUnreachable(ProviderError):
+    """The host or its engine cannot be reached: nothing is known of what is on it."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop at once; raised out of waits by :meth:`Context.check`."""
+
+
+class Reader(Protocol):
+    """Injected and recorded access to files below the configuration, for pure steps."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises OSError."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a regular file is there."""
+
+    def glob(self, base: str, pattern: str) -> list[str]:
+        """Files below ``base`` that match, sorted, relative to it."""
+
+    def digest(self, path: str, ignore_file: str | None = None) -> str:
+        """``sha256:...`` over a file, or over a tree's names, modes and contents.
+
+        ``ignore_file`` names a .dockerignore whose patterns leave files out. Raises OSError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Who asks: names that defaults are made of. ``suffix`` tells two checkouts of a name apart."""
+
+    name: str
+    suffix: str
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareContext:
+    """What :meth:`Kind.prepare` may use; all of it is recorded in the plan."""
+
+    reader: Reader
+    project: Project
+    base_dir: str
+    block: str
+    key: Key
+    lock: Mapping[str, str]
+
+    def default_name(self) -> str:
+        """The name of an object whose configuration gives none: project, block, key, suffix."""
+        import re
+
+        parts = [self.project.name, self.block, *([] if self.key is None else [str(self.key)]), self.project.suffix]
+        name = re.sub(r"[^a-z0-9_.-]+", "-", "-".join(parts).lower()).strip("-._")
+        return name[:63].rstrip("-._")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The ownership mark of an object."""
+
+    lineage: str
+    address: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Referent:
+    """What a reference points at, as state has it when the call is made."""
+
+    kind: str
+    address: str
+    id: str
+    attributes: Mapping[str, Any]
+    host: str | None
+
+
+class Host(Protocol):
+    """A machine that things are made on. ``name`` is ``local`` or the address of a host instance."""
+
+    name: str
+
+    def engine(self) -> Any:
+        """The engine client (:class:`hythe.provider.container.client.Engine`).
+
+        Raises :class:`HostUnreachable`.
+        """
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None) -> Completed:
+        """Run a program without a shell. Raises :class:`HostUnreachable`."""
+
+    def close(self) -> None:
+        """Give up connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that ended."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True)
+class Context:
+    """What a call is given besides attributes.
+
+    ``resolve`` gives what a reference points at. ``progress`` tells the user what is being done.
+    ``check`` raises :class:`Interrupted` when the user wants to stop at once; call it in waits.
+    ``local`` is the machine Hythe runs on, for kinds that make things there and carry them.
+    """
+
+    host: Host
+    local: Host
+    identity: Identity
+    resolve: Callable[[Reference], Referent]
+    progress: Callable[[str], None]
+    check: Callable[[], None]
+    base_dir: str
+    project: Project
+    lock: Mapping[str, str]
+    remember_lock: Callable[[str, str], None]
+
+
+class Presence(enum.Enum):
+    """What a read found where there are no attributes to give."""
+
+    ABSENT = "absent"
+
+
+Observed: TypeAlias = Attributes | Presence
+"""What reading gave: attributes in the configuration's terms, or ABSENT."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One object to read. ``attributes`` are those in state: what cannot be observed is taken from them."""
+
+    id: str
+    address: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object that carries an instance id asked for. ``complete`` when its creation had finished."""
+
+    attributes: Attributes
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """An object that carries this lineage's mark (for ``state rebuild`` and orphan checks)."""
+
+    identity: Identity
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A kind's word on one changed path: its effect, whether data is lost, and why."""
+
+    effect: Effect
+    reason: str = ""
+    data_loss: bool = False
+
+
+@dataclass(slots=True)
+class ReadContext:
+    """What reads are given: the host, and who asks."""
+
+    host: Host
+    local: Host
+    lineage: str
+    base_dir: str
+    project: Project
+    resolve_host: Callable[[str], Host] | None = None
+    notices: list[Diagnostic] = field(default_factory=list)
+
+
+class Kind:
+    """Base of kinds. Subclasses set ``name`` and ``model`` and override what differs.
+
+    ``on_host``: instances live on a host (``host`` argument). ``unique_name``: two cannot exist at
+    once under one name, so create_before_destroy needs :meth:`swap`, or is refused at plan time when
+    the kind has none. ``bulk``: reading several at once is one call.
+    """
+
+    name: ClassVar[str]
+    model: ClassVar[type[Model]]
+    data_model: ClassVar[type[Model] | None] = None
+    version: ClassVar[int] = 1
+    on_host: ClassVar[bool] = True
+    unique_name: ClassVar[bool] = True
+    has_swap: ClassVar[bool] = False
+    observed: ClassVar[bool] = True
+    """False for kinds that have no object outside state (``value``): they are never read."""
+    concurrency: ClassVar[int] = 10
+    """How many calls of this kind may run at once on one host."""
+
+    @property
+    def schema(self) -> Schema:
+        """The compiled schema."""
+        return schema_of(self.model)
+
+    # -- pure: the planner calls these; no IO but through the recorded reader ------------------
+
+    def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
+        """Complete configured attributes: default names, digests of files and build contexts.
+
+        Attributes may hold Unknown. Called for every instance at each plan; must be cheap.
+        """
+        return desired, []
+
+    def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
+        """What changing ``path`` (top-level argument) does, where it depends on the values.
+
+        None: as the schema says. ``before`` and ``after`` are None where not set.
+        """
+        return None
+
+    def equal(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> bool:
+        """Whether two different canonical values of a top-level argument mean the same."""
+        return False
+
+    # -- impure --------------------------------------------------------------------------------
+
+    def create(self, context: Context, desired: Attributes) -> Attributes:
+        """Make the object, marked with ``context.identity``; return its attributes, computed ones too.
+
+        Fails when the name is taken by something that is not ours. Raises :class:`ProviderError`.
+        """
+        raise NotImplementedError
+
+    def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
+        """Observe objects, by instance id. Only what carries the id, or the engine id in state, is ours.
+
+        Raises :class:`HostUnreachable`.
+        """
+        raise NotImplementedError
+
+    def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
+        """Change the object in place; return its attributes. Raises :class:`ProviderError`."""
+        raise NotImplementedError
+
+    def delete(self, context: Context, before: Attributes) -> None:
+        """Remove the object; no error when it is gone already. Raises :class:`ProviderError`."""
+        raise NotImplementedError
+
+    def swap(self, context: Context, old: Identity, before: Attributes, desired: Attributes) -> Attributes:
+        """Replace create-before-destroy as one resumable operation; ``context.identity`` is the new one.
+
+        Only where ``has_swap``. Running it again after a crash at any point goes on from there. On
+        failure the old object is as it was and :class:`ProviderError` is raised without ``partial``.
+        """
+        raise NotImplementedError
+
+    def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
+        """Look for objects of pending intents by instance id; those not there are left out.
+
+        ``attributes`` of a request are those that the intent wanted to make.
+        """
+        raise NotImplementedError
+
+    def find_owned(self, context: ReadContext) -> list[Owned]:
+        """Every object on the host that carries ``context.lineage``."""
+        raise NotImplementedError
+
+    def import_object(self, context: Context, object_id: str) -> Attributes:
+        """Attributes of an existing object, named as its engine names it, to be taken into state.
+
+        Raises :class:`ProviderError` when there is none.
+        """
+        raise NotImplementedError
+
+    def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """Attributes for a ``data`` block that selects an existing object. Raises :class:`ProviderError`."""
+        raise NotImplementedError

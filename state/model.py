@@ -1,0 +1,83 @@
+"""State: what Hythe made. The model only; how it is written is codec's and journal's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hythe.value import Type
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """One object as last seen.
+
+    ``id`` is the instance id: it and the lineage are the object's identity, and stand in its mark.
+    ``attributes`` are canonical (see :mod:`hythe.provider.schema`); ``sensitive`` lists the paths of
+    values that must not be shown. ``dependencies`` are instance addresses. ``host`` is the address of
+    the instance that is its host, None for the local machine. ``tainted``: to be replaced.
+    """
+
+    address: str
+    id: str
+    kind: str
+    attributes: Mapping[str, Any]
+    sensitive: tuple[tuple[str | int, ...], ...] = ()
+    dependencies: tuple[str, ...] = ()
+    host: str | None = None
+    create_before_destroy: bool = False
+    prevent_destroy: bool = False
+    tainted: bool = False
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OutputState:
+    """A root output: plain value, its language type, whether it is sensitive."""
+
+    value: Any
+    type: Type
+    sensitive: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """Everything Hythe knows it made.
+
+    ``lineage`` names the state for life; ``serial`` grows with every write of a snapshot.
+    ``instances`` maps addresses to objects; ``deposed`` holds old objects that a
+    create-before-destroy replacement has not removed yet, by instance id.
+    """
+
+    lineage: str
+    serial: int = 0
+    instances: dict[str, InstanceState] = field(default_factory=dict)
+    deposed: dict[str, InstanceState] = field(default_factory=dict)
+    outputs: dict[str, OutputState] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        """A copy whose dicts may be changed (instances themselves are immutable)."""
+        return State(self.lineage, self.serial, dict(self.instances), dict(self.deposed), dict(self.outputs))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is recorded."""
+        return not (self.instances or self.deposed or self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An operation about to be carried out, made durable before its provider call.
+
+    ``op`` is create, update, delete, swap or deposed-delete. ``instance`` is what the state would
+    hold if it succeeds as far as known (for delete: what is there now); ``old_id`` is the instance
+    that a swap replaces.
+    """
+
+    seq: int
+    op: str
+    instance: InstanceState
+    old_id: str | None = None
