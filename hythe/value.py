@@ -20,7 +20,7 @@ Everything here is immutable by convention: nobody changes a value that somebody
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import MAX_PREC, Context, Decimal
 from typing import Any, TypeAlias
 
 Value: TypeAlias = Any
@@ -345,6 +345,14 @@ class Lazy:
         """Names that :meth:`get` takes, for messages ("did you mean")."""
         return iter(())
 
+    def elements(self) -> Iterable[tuple[str | int, Value]] | None:
+        """The elements with their keys, each possibly lazy, so that a ``for`` reads them one by one.
+
+        Strings as keys stand for a map or object, numbers from 0 for a tuple. None (the default)
+        when this is no collection or its keys are not known yet: then it is read with :meth:`force`.
+        """
+        return None
+
 
 def parse_type_text(text: str) -> Type:
     """Parse a type as :class:`Type` spells it (not the language's full type expressions).
@@ -397,10 +405,14 @@ def _expect(text: str, token: str) -> str:
     return text[len(token) :].lstrip()
 
 
+_EXACT = Context(prec=MAX_PREC)
+
+
 def number(value: Decimal | int) -> Decimal | int:
     """The number in its one canonical form: int where it is an integer, else a trimmed Decimal."""
     if isinstance(value, int):
         return value
     if value == value.to_integral_value():
         return int(value)
-    return value.normalize()
+    # the default context would round to 28 digits
+    return _EXACT.normalize(value)
