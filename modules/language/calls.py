@@ -1,0 +1,141 @@
+"""Function calls, and the two functions that catch errors: ``try`` and ``can``."""
+
+from __future__ import annotations
+
+from hythe.modules.language.functions.registry import FunctionError
+
+from hythe.diagnostic import Diagnostic, did_you_mean
+from hythe.modules.language import types
+from hythe.modules.language.closure import Code, Compiler, Run
+from hythe.modules.language.functions import registry
+from hythe.modules.language.scope import Scope
+from hythe.modules.syntax import tree
+from hythe.value import ANY, BOOL, Unknown, Value, is_known, is_null, mark, unmark, unmark_deep
+
+
+def compile_call(node: tree.Call, compiler: Compiler) -> Code:
+    """``name(args)``, the last argument expanded where it ends in ``...``."""
+    name = node.name.removeprefix("core::")
+    if name in ("try", "can"):
+        args = tuple(compiler.compile(arg).strict() for arg in node.args)
+        return _compile_try(node, args, compiler) if name == "try" else _compile_can(node, args, compiler)
+    codes = [compiler.compile(arg) for arg in node.args]
+    args = tuple(code.strict() for code in codes)
+    source = compiler.source
+    expand = node.expand
+
+    def run(scope: Scope) -> Value:
+        diagnostics = scope.diagnostics
+        before = len(diagnostics)
+        values = [arg(scope) for arg in args]
+        if registry.lookup(name) is None:
+            hint = did_you_mean(name, registry.names())
+            return scope.report(
+                source, node, "Call to unknown function", f'There is no function named "{name}".{hint}'
+            )
+        if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
+            return Unknown(ANY)
+        if not expand:
+            return _invoke(node, name, values, scope, source)
+        expanded = _expand(values.pop(), scope, source, node)
+        if expanded is None:
+            return Unknown(ANY)
+        last, marks = expanded
+        if last is None:
+            return mark(Unknown(ANY), marks)
+        return mark(_invoke(node, name, [*values, *last], scope, source), marks)
+
+    return Code(run)
+
+
+def _expand(
+    value: Value, scope: Scope, source: tree.Source, node: tree.Call
+) -> tuple[list[Value] | None, frozenset[str]] | None:
+    """The elements of a final ``list...`` argument (None: not known yet) and its marks."""
+    place = node.args[-1]
+    value, marks = unmark(value)
+    if isinstance(value, (list, tuple)):
+        return list(value), marks
+    if type(value) is Unknown and value.type.name in ("any", "list", "set", "tuple"):
+        return None, marks
+    detail = "it is null" if is_null(value) else f"it is {types.describe_with_article(types.type_of(value))}"
+    scope.report(
+        source,
+        place,
+        "Invalid expanding argument value",
+        f"The expanding argument (indicated by ...) must be a list, tuple or set, but {detail}.",
+    )
+    return None
+
+
+def _invoke(node: tree.Call, name: str, values: list[Value], scope: Scope, source: tree.Source) -> Value:
+    env = scope.env if scope.env is not None else _default_environment()
+    try:
+        return registry.call(name, values, env)
+    except FunctionError as exc:
+        index = exc.argument_index
+        if index is None or not node.args:
+            return scope.report(
+                source, node, "Error in function call", f'Call to function "{name}" failed: {exc}.'.replace("..", ".")
+            )
+        place = node.args[min(index, len(node.args) - 1)]
+        return scope.report(
+            source,
+            place,
+            "Invalid function argument",
+            f'Invalid value for argument {index + 1} of function "{name}": {exc}.'.replace("..", "."),
+        )
+
+
+def _default_environment() -> registry.Environment:
+    return registry.Environment()
+
+
+def _attempt(run: Run, scope: Scope) -> tuple[Value, list[Diagnostic]]:
+    """Evaluate with diagnostics of its own; what is read counts, as it decides the outcome."""
+    inner = scope.captured()
+    value = run(inner)
+    return value, [d for d in inner.diagnostics if d.is_error]
+
+
+def _compile_try(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> Code:
+    source = compiler.source
+
+    def run(scope: Scope) -> Value:
+        failures: list[str] = []
+        for arg, place in zip(args, node.args, strict=True):
+            value, errors = _attempt(arg, scope)
+            if errors:
+                line = source.range(place.start, place.end).line
+                failures += [f"- {d.summary} (line {line}): {d.detail}" for d in errors]
+            elif is_known(value):
+                return value
+            else:
+                # once known, this argument may fail after all and another one win, of any type
+                return mark(Unknown(ANY), unmark_deep(value)[1])
+        if not args:
+            detail = "At least one argument is required."
+        else:
+            detail = "No expression succeeded:\n" + "\n".join(failures)
+        return scope.report(source, node, "Error in function call", f'Call to function "try" failed: {detail}')
+
+    return Code(run)
+
+
+def _compile_can(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> Code:
+    source = compiler.source
+
+    def run(scope: Scope) -> Value:
+        if len(args) != 1:
+            return scope.report(
+                source,
+                node,
+                "Error in function call",
+                f'Call to function "can" failed: exactly one argument is required, but {len(args)} were given.',
+            )
+        value, errors = _attempt(args[0], scope)
+        if errors:
+            return False
+        return True if is_known(value) else Unknown(BOOL)
+
+    return Code(run)

@@ -1,0 +1,121 @@
+"""What an expression is evaluated in: names, environment, and what evaluation leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hythe.diagnostic import Diagnostic, did_you_mean, error
+from hythe.modules.syntax.tree import Node, Source
+from hythe.value import ANY, Lazy, Unknown, Value
+
+if TYPE_CHECKING:
+    from hythe.modules.language.functions.registry import Environment
+
+MAX_ITERATIONS = 10_000_000
+"""Iterations that one outermost ``for`` may take, the nested ones included."""
+
+_MISSING = object()
+
+
+class Scope:
+    """The names an expression can refer to, and the recorders of one evaluation.
+
+    ``roots`` maps root names (``var``, ``local``, ``vm``, ``each``) to values or :class:`Lazy`;
+    ``locals`` holds the names that an enclosing ``for`` or ``dynamic`` block binds, which win.
+    Evaluation adds the addresses of the instances it read to ``reads`` and its findings to
+    ``diagnostics``; ``address`` is the instance being evaluated and is put on each finding.
+    ``source`` is the file for code that has no own (compiled expressions bring theirs).
+    """
+
+    __slots__ = ("address", "budget", "diagnostics", "env", "locals", "reads", "roots", "source")
+
+    def __init__(
+        self,
+        roots: Mapping[str, Value | Lazy],
+        env: Environment | None = None,
+        *,
+        reads: set[str] | None = None,
+        diagnostics: list[Diagnostic] | None = None,
+        source: Source | None = None,
+        address: str | None = None,
+    ) -> None:
+        self.roots = roots
+        self.locals: dict[str, Value | Lazy] = {}
+        self.env = env
+        self.reads: set[str] = set() if reads is None else reads
+        self.diagnostics: list[Diagnostic] = [] if diagnostics is None else diagnostics
+        self.source = source
+        self.address = address
+        self.budget: list[int] | None = None
+
+    def _copy(self) -> Scope:
+        new = Scope.__new__(Scope)
+        new.roots, new.locals, new.env = self.roots, self.locals, self.env
+        new.reads, new.diagnostics = self.reads, self.diagnostics
+        new.source, new.address, new.budget = self.source, self.address, self.budget
+        return new
+
+    def child(self, names: Mapping[str, Value | Lazy]) -> Scope:
+        """A scope with more names, sharing the recorders of this one."""
+        new = self._copy()
+        new.locals = {**self.locals, **names}
+        return new
+
+    def recording(self, reads: set[str]) -> Scope:
+        """The same names, with what is read noted in ``reads`` instead."""
+        new = self._copy()
+        new.reads = reads
+        return new
+
+    def captured(self) -> Scope:
+        """The same names and ``reads``, with a list of diagnostics of its own."""
+        new = self._copy()
+        new.diagnostics = []
+        return new
+
+    def discarding(self) -> Scope:
+        """The same names, with recorders of its own: for what must leave no trace here."""
+        new = self.captured()
+        new.reads = set()
+        return new
+
+    def names(self) -> Iterator[str]:
+        """All names that an expression may begin with here."""
+        yield from self.locals
+        for name in self.roots:
+            if name not in self.locals:
+                yield name
+
+    def lookup(self, name: str) -> Value | Lazy | None:
+        """The value of a root name; None when there is none (null is never bound to a root)."""
+        found = self.locals.get(name, _MISSING)
+        return self.roots.get(name) if found is _MISSING else found
+
+    def report(self, source: Source, node: Node, summary: str, detail: str) -> Unknown:
+        """Note an error at a node, and give the value that stands for the failed evaluation."""
+        self.diagnostics.append(error(summary, detail, source.range(node.start, node.end), address=self.address))
+        return Unknown(ANY)
+
+    def report_unknown_name(self, source: Source, node: Node, name: str) -> Unknown:
+        """Note that a root name does not exist."""
+        hint = did_you_mean(name, self.names())
+        return self.report(source, node, "Unknown variable", f'There is no variable named "{name}".{hint}')
+
+    def spend(self, count: int, source: Source, node: Node) -> bool:
+        """Take ``count`` iterations from the budget; False, with a diagnostic, when it is used up."""
+        budget = self.budget
+        if budget is None:
+            self.budget = [MAX_ITERATIONS - count]
+            return True
+        budget[0] -= count
+        if budget[0] >= 0:
+            return True
+        self.report(
+            source,
+            node,
+            "Too many iterations",
+            f"This expression goes through more than {MAX_ITERATIONS:,} elements. "
+            "Use smaller collections or fewer nested for expressions.",
+        )
+        return False

@@ -1,0 +1,115 @@
+"""Quoted templates and heredocs: literal text, interpolation and directives."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hythe.modules.language import convert
+from hythe.modules.language.closure import Code, Compiler, constant
+from hythe.modules.language.iteration import Loop
+from hythe.modules.language.scope import Scope
+from hythe.modules.syntax import tree
+from hythe.value import STRING, Marked, Unknown, Value, is_null, mark, unmark
+
+MAX_LENGTH = 1 << 28
+"""Longest text that a template makes, in characters."""
+
+_SUMMARY = "Invalid template interpolation value"
+
+
+def compile_template(node: tree.Template, compiler: Compiler) -> Code:
+    """The parts converted to strings and joined."""
+    parts = [compiler.compile(part) for part in node.parts]
+    if all(part.constant and type(part.value) is str for part in parts):
+        return constant("".join(part.value for part in parts))
+    source = compiler.source
+    pairs = tuple((part.strict(), own) for part, own in zip(parts, node.parts, strict=True))
+
+    def run(scope: Scope) -> Value:
+        texts: list[str] = []
+        marks: frozenset[str] = frozenset()
+        known = True
+        for part, own in pairs:
+            value = part(scope)
+            if type(value) is not str:
+                if type(value) is Marked:
+                    marks |= value.marks
+                    value = value.value
+                value = as_text(value, scope, source, own)
+                if value is None:
+                    known = False
+                    continue
+            texts.append(value)
+        return mark(_joined(texts, scope, source, node) if known else Unknown(STRING), marks)
+
+    return Code(run, pure=all(part.pure for part in parts))
+
+
+def _joined(texts: list[str], scope: Scope, source: tree.Source, node: tree.Node) -> Value:
+    if sum(map(len, texts)) > MAX_LENGTH:
+        scope.report(
+            source,
+            node,
+            "Template result too long",
+            f"The text would have more than {MAX_LENGTH:,} characters. Put large contents into a file instead.",
+        )
+        return Unknown(STRING)
+    return "".join(texts)
+
+
+def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) -> str | None:
+    """An unmarked value as a template shows it; None when unknown, or unsuitable (with a diagnostic)."""
+    kind = type(value)
+    if kind is str:
+        return str(value)
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int or kind is Decimal:
+        return convert.number_to_string(value)
+    if kind is Unknown:
+        return None
+    if is_null(value):
+        scope.report(
+            source, node, _SUMMARY, "The expression result is null. Cannot include a null value in a string template."
+        )
+        return None
+    try:
+        text = convert.convert(value, STRING)
+    except convert.ConversionError as exc:
+        scope.report(
+            source, node, _SUMMARY, f"Cannot include the given value in a string template: {exc.message}."
+        )
+        return None
+    return text if type(text) is str else None
+
+
+def compile_template_wrap(node: tree.TemplateWrap, compiler: Compiler) -> Code:
+    """``"${x}"``: the value itself."""
+    return compiler.compile(node.wrapped)
+
+
+def compile_template_for(node: tree.TemplateFor, compiler: Compiler) -> Code:
+    """``%{ for }``: the body's text once per element."""
+    loop = Loop(node, node.collection, node.key_name, node.value_name, compiler)
+    body = compiler.compile(node.body).strict()
+    source = compiler.source
+
+    def run(scope: Scope) -> Value:
+        texts: list[str] = []
+        known = True
+        iteration = loop.start(scope)
+        if iteration is None:
+            return Unknown(STRING)
+        child, pairs, marks = iteration
+        if pairs is None:
+            return mark(Unknown(STRING), marks)
+        for _ in loop.bind(child, pairs):
+            value, more = unmark(body(child))
+            marks |= more
+            if type(value) is str:
+                texts.append(value)
+            else:
+                known = False
+        return mark(_joined(texts, scope, source, node) if known else Unknown(STRING), marks)
+
+    return Code(run)
