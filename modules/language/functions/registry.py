@@ -1,0 +1,321 @@
+"""What every function has in common: declaration, lookup and the rules of a call."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from hythe.modules.language import convert
+from hythe.modules.language.functions.families import FAMILIES
+from hythe.modules.language.quote import quoted
+from hythe.value import (
+    ANY,
+    EPHEMERAL,
+    SENSITIVE,
+    Map,
+    Marked,
+    Type,
+    Unknown,
+    Value,
+    is_null,
+    mark,
+    unmark,
+    unmark_deep,
+)
+
+_SECRET = frozenset({SENSITIVE, EPHEMERAL})
+
+
+class FunctionError(Exception):
+    """A call has no result.
+
+    ``message`` is a sentence without full stop. ``argument_index`` tells which argument is to
+    blame, None when it is none in particular. Values of arguments never stand in ``message``
+    itself: they are ``shown`` in place of its ``{}``, unless an argument of the call is secret.
+    """
+
+    def __init__(self, message: str, argument_index: int | None = None, shown: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.argument_index = argument_index
+        self._template = message
+        self._shown = tuple(shown)
+
+    @property
+    def message(self) -> str:
+        """The message with the values filled in."""
+        return self._template.format(*map(quoted, self._shown)) if self._shown else self._template
+
+    def __str__(self) -> str:
+        return self.message
+
+    def redacted(self) -> FunctionError:
+        """The same error with every value replaced by a note."""
+        if not self._shown:
+            return self
+        notes = ["(sensitive value)"] * len(self._shown)
+        return FunctionError(self._template.format(*notes), self.argument_index)
+
+
+class Reader(Protocol):
+    """Where functions get file contents from. Paths are absolute or relative to the process's folder."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises OSError."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a regular file. Raises OSError where that cannot be told."""
+
+    def glob(self, base: str, pattern: str) -> list[str]:
+        """Files under the folder ``base``, relative to it, with slashes: those that ``pattern``
+        (see :mod:`hythe.modules.language.functions.globbing`) matches, or more. Raises OSError."""
+
+
+class RandomSource(Protocol):
+    """Where functions get randomness from."""
+
+    def bytes(self, count: int) -> bytes:
+        """``count`` random bytes."""
+
+
+class _NoFiles:
+    def read(self, path: str) -> bytes:
+        raise FileNotFoundError(path)
+
+    def exists(self, path: str) -> bool:
+        return False
+
+    def glob(self, base: str, pattern: str) -> list[str]:
+        return []
+
+
+class _SystemRandom:
+    def bytes(self, count: int) -> bytes:
+        import secrets
+
+        return secrets.token_bytes(count)
+
+
+def _no_templates(source_text: str, filename: str, variables: Map | dict[str, Value]) -> Value:
+    raise FunctionError("templates cannot be evaluated here")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What functions may know of the world.
+
+    ``base_dir`` is the folder that relative paths start from, ``home`` the user's home folder
+    (for ``~``), ``now`` the time of planning. With ``unknown_impure`` the functions that give
+    another result each time give an unknown value. ``evaluate_template(source_text, filename,
+    vars)`` evaluates a template with no other names than those in ``vars``; it raises
+    FunctionError when that fails.
+    """
+
+    reader: Reader = field(default_factory=_NoFiles)
+    base_dir: str = "."
+    now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    random: RandomSource = field(default_factory=_SystemRandom)
+    unknown_impure: bool = False
+    evaluate_template: Callable[[str, str, dict[str, Value]], Value] = _no_templates
+    home: str = ""
+    template_depth: int = 0
+
+    def within_template(self) -> Environment:
+        """The environment for the functions that a template calls."""
+        return replace(self, template_depth=self.template_depth + 1)
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter. ``type`` is what arguments are converted to; ANY takes them as they are.
+
+    ``allow_null``: null is no error. ``allow_unknown``: the implementation gets unknown arguments,
+    instead of the result being unknown. ``allow_marked``: it gets marks, instead of their being
+    taken off at any depth and put on the result. ``dynamic``: it gets arguments whose type is not
+    known, instead of the result being of unknown type.
+    """
+
+    name: str
+    type: Type = ANY
+    allow_null: bool = False
+    allow_unknown: bool = False
+    allow_marked: bool = False
+    dynamic: bool = False
+    description: str = ""
+
+
+Returns = Type | Callable[[Sequence[Value]], Type]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the language. ``special`` ones are evaluated by the compiler, not called."""
+
+    name: str
+    params: tuple[Param, ...]
+    variadic: Param | None
+    returns: Returns
+    implementation: Callable[..., Value]
+    description: str
+    examples: tuple[str, ...]
+    special: bool = False
+    keywords: frozenset[str] = frozenset()
+
+    def param(self, index: int) -> Param:
+        """The parameter that takes the argument at ``index``."""
+        if index < len(self.params):
+            return self.params[index]
+        assert self.variadic is not None
+        return self.variadic
+
+    def signature(self) -> str:
+        """The call as documentation shows it: ``name(a, b...)``."""
+        names = [param.name for param in self.params]
+        if self.variadic is not None:
+            names.append(self.variadic.name + "...")
+        return f"{self.name}({', '.join(names)})"
+
+
+_functions: dict[str, Function] = {}
+
+Implementation = TypeVar("Implementation", bound=Callable[..., Value])
+
+
+def function(
+    name: str,
+    params: Sequence[Param] = (),
+    *,
+    variadic: Param | None = None,
+    returns: Returns = ANY,
+    description: str = "",
+    examples: Iterable[str] = (),
+    special: bool = False,
+) -> Callable[[Implementation], Implementation]:
+    """Declare a function of the language, implemented by what is decorated.
+
+    The implementation gets the arguments in order, and by keyword what it asks for: ``env`` (the
+    Environment) and ``returns`` (the result type of this very call). ``returns`` is a type, or is
+    called with the arguments, some of which may be unknown, to find it.
+    """
+
+    def declare(implementation: Implementation) -> Implementation:
+        keywords = {
+            key
+            for key, param in inspect.signature(implementation).parameters.items()
+            if param.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        _functions[name] = Function(
+            name,
+            tuple(params),
+            variadic,
+            returns,
+            implementation,
+            description,
+            tuple(examples),
+            special,
+            frozenset(keywords),
+        )
+        return implementation
+
+    return declare
+
+
+def names() -> list[str]:
+    """The names of all functions, sorted."""
+    return sorted(FAMILIES)
+
+
+def lookup(name: str) -> Function | None:
+    """The function of that name; the prefix ``core::`` is allowed. None when there is none."""
+    name = name.removeprefix("core::")
+    found = _functions.get(name)
+    if found is None and name in FAMILIES:
+        importlib.import_module(f"hythe.modules.language.functions.{FAMILIES[name]}")
+        found = _functions[name]
+    return found
+
+
+def call(name: str, args: Sequence[Value], env: Environment) -> Value:
+    """The result of a call.
+
+    Arguments are converted to their parameters' types. Raises FunctionError.
+    """
+    found = lookup(name)
+    if found is None:
+        raise FunctionError(f'there is no function named "{name}"')
+    try:
+        return _call(found, args, env)
+    except FunctionError as exc:
+        if any(not unmark_deep(arg)[1].isdisjoint(_SECRET) for arg in args):
+            raise exc.redacted() from None
+        raise
+    except RecursionError:
+        raise FunctionError("the arguments are nested too deeply") from None
+
+
+def _may_be_marked(value: Value) -> bool:
+    return isinstance(value, (Marked, dict, list, tuple))
+
+
+def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
+    _check_count(found, len(args))
+    converted: list[Value] = []
+    marks: frozenset[str] = frozenset()
+    undetermined = unknown = False
+    for index, arg in enumerate(args):
+        param = found.param(index)
+        value, more = _accept(arg, param, index)
+        marks |= more
+        converted.append(value)
+        plain = value.value if type(value) is Marked else value
+        if type(plain) is Unknown:
+            unknown = unknown or not param.allow_unknown
+        undetermined = undetermined or (not param.dynamic and _is_untyped(plain))
+    if undetermined:
+        return mark(Unknown(ANY if callable(found.returns) else found.returns), marks)
+    result_type = found.returns(converted) if callable(found.returns) else found.returns
+    if unknown:
+        return mark(Unknown(result_type), marks)
+    keywords: dict[str, Any] = {}
+    if found.keywords:
+        keywords = {key: value for key, value in (("env", env), ("returns", result_type)) if key in found.keywords}
+    return mark(found.implementation(*converted, **keywords), marks)
+
+
+def _is_untyped(value: Value) -> bool:
+    return value is None or (is_null(value) and value.type is ANY) or (type(value) is Unknown and value.type is ANY)
+
+
+def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]]:
+    """The argument as the parameter wants it, and the marks that were taken off."""
+    try:
+        value = convert.convert(arg, param.type)
+    except convert.ConversionError as exc:
+        raise FunctionError(_conversion_message(exc), index) from None
+    marks: frozenset[str] = frozenset()
+    if not param.allow_marked and (type(value) is Marked or _may_be_marked(value)):
+        stripped, marks = unmark_deep(value)
+        # an unchanged value is kept: it may be an instance, which remembers whose it is
+        value = stripped if marks else value
+    if not param.allow_null and is_null(unmark(value)[0]):
+        raise FunctionError("argument must not be null", index)
+    return value, marks
+
+
+def _conversion_message(exc: convert.ConversionError) -> str:
+    steps = [f"element {step}: " if isinstance(step, int) else f'"{step}": ' for step in exc.path]
+    return "".join(steps) + exc.message
+
+
+def _check_count(found: Function, given: int) -> None:
+    required = len(found.params)
+    if given < required:
+        least = "at least " if found.variadic is not None else ""
+        missing = ", ".join(f'"{param.name}"' for param in found.params[given:])
+        raise FunctionError(f"{found.name}() needs {least}{required} arguments, {given} given: missing {missing}")
+    if found.variadic is None and given > required:
+        raise FunctionError(f"{found.name}() takes {required} arguments, {given} given", required)
+
