@@ -60,6 +60,7 @@ class _Member:
     change: Change
     block: str
     key: Key
+    varying: frozenset[str] = frozenset()
 
 
 class _Renderer:
@@ -126,8 +127,10 @@ class _Renderer:
 
     def block_groups(self, members: Sequence[_Member], *, drift: bool) -> list[list[str]]:
         equal: dict[tuple[str, ...], list[_Member]] = {}
+        varying = _varying([m.change for m in members])
         for member in members:
-            body = tuple(self.body(member.change, member.key, drift=drift))
+            member.varying = varying
+            body = tuple(self.body(member.change, member.key, drift=drift, varying=varying))
             equal.setdefault((phrase(member.change), *body), []).append(member)
         groups = list(equal.values())
         if len(groups) < _SIMILAR_FROM:
@@ -152,12 +155,15 @@ class _Renderer:
             return [head, *self.body(change, None, drift=drift)]
         count = self.paint(f"{first.block} ({len(members):,} instances)", "bold")
         keys = unfold([format_key(m.key) for m in members], _KEYS_SHOWN)
-        body = self.body(change, first.key, drift=drift)
+        body = self.body(change, first.key, drift=drift, varying=first.varying)
         return [f"  {mark} {count} {words}", "      " + self.paint(f"for {keys}", "dim"), *body]
 
-    def body(self, change: Change, key: Key, *, drift: bool) -> list[str]:
+    def body(
+        self, change: Change, key: Key, *, drift: bool, varying: frozenset[str] = frozenset()
+    ) -> list[str]:
         """What is below a change's headline. ``key``: written as each.key, to find equal ones."""
-        fmt = Format(self.paint, self.style.full, self.style.show_sensitive, key, self.style.layout(change.kind))
+        style = self.style
+        fmt = Format(self.paint, style.full, style.show_sensitive, key, varying, style.layout(change.kind))
         notes = {str(p[0]): "forces replacement" for p in change.replace_paths if p} if not drift else {}
         writer = LineWriter(fmt, notes)
         for cause in change.causes:
@@ -212,6 +218,16 @@ class _Renderer:
         if plan.targets:
             text = "Only part was planned: " + unfold(list(plan.targets), 10)
             self.lines += ["", self.paint(text, "yellow")]
+
+
+def _varying(changes: Sequence[Change]) -> frozenset[str]:
+    """Arguments that are not the same in all of the changes."""
+    names: set[str] = set()
+    first = changes[0]
+    for change in changes[1:]:
+        for one, other in ((first.before or {}, change.before or {}), (first.after or {}, change.after or {})):
+            names.update(k for k in one.keys() | other.keys() if k not in names and one.get(k) != other.get(k))
+    return frozenset(names)
 
 
 def _write_values(writer: LineWriter, change: Change) -> None:

@@ -271,7 +271,7 @@ class LineWriter:
         elif "\n" in before.strip("\n") or "\n" in after.strip("\n"):
             self._text_lines(prefix, before, after, depth, names)
         else:
-            old, new = (scalar(v, self.fmt) for v in values)
+            old, new = (scalar(v, self.fmt, names) for v in values)
             if not self.fmt.full and max(len(before), len(after)) > 100:
                 old, new = _excerpts(before, after)
             self.put(depth, "~", f"{prefix}{old} -> {new}{self._note(names)}")
@@ -282,6 +282,8 @@ class LineWriter:
         count = 10**9 if self.fmt.full else 2
         found = list(difflib.unified_diff(old, new, lineterm="", n=count))[2:]
         for line in found:
+            if line.startswith("@@ -1,"):
+                continue
             if line.startswith("@@"):
                 self.note(depth + 2, "...")
             else:

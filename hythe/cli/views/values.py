@@ -41,12 +41,13 @@ PLAIN_LAYOUT = Layout()
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How to write. ``key``: where it occurs in text it is written as ``${each.key}`` (grouping)."""
+    """How to write. ``key``: where it occurs in a ``varying`` argument it is ``${each.key}``."""
 
     paint: Paint = NO_PAINT
     full: bool = False
     show_sensitive: bool = False
     key: Key = None
+    varying: frozenset[str] = frozenset()
     layout: Layout = PLAIN_LAYOUT
 
 
@@ -81,10 +82,26 @@ def _key_name(key: Key) -> str:
     return "count.index" if isinstance(key, int) else "each.key"
 
 
-def _string(text: str, fmt: Format) -> str:
-    if fmt.key is not None:
-        pattern = rf"(?<![A-Za-z0-9]){re.escape(str(fmt.key))}(?![A-Za-z0-9])"
-        pieces = [_SPECIAL.sub(_escape, p) for p in re.split(pattern, text)]
+def _varies(fmt: Format, names: Names) -> bool:
+    return fmt.key is not None and bool(names) and names[0] in fmt.varying
+
+
+def _split_words(text: str, word: str) -> list[str]:
+    """The text between the places where ``word`` stands by itself."""
+    pieces: list[str] = []
+    start = at = 0
+    while word and (at := text.find(word, at)) >= 0:
+        end = at + len(word)
+        if (at == 0 or not text[at - 1].isalnum()) and (end == len(text) or not text[end].isalnum()):
+            pieces.append(text[start:at])
+            start = end
+        at = end
+    return [*pieces, text[start:]]
+
+
+def _string(text: str, fmt: Format, names: Names) -> str:
+    if _varies(fmt, names):
+        pieces = [_SPECIAL.sub(_escape, p) for p in _split_words(text, str(fmt.key))]
         quoted = '"' + ("${" + _key_name(fmt.key) + "}").join(pieces) + '"'
     else:
         quoted = quote(text)
@@ -94,7 +111,7 @@ def _string(text: str, fmt: Format) -> str:
 def scalar(value: Any, fmt: Format, names: Names = ()) -> str:
     """A value that is neither list nor map."""
     if isinstance(value, str):
-        return _string(value, fmt)
+        return _string(value, fmt, names)
     if value is None or type(value) is Null:
         return "null"
     if isinstance(value, bool):
@@ -106,12 +123,12 @@ def scalar(value: Any, fmt: Format, names: Names = ()) -> str:
     if type(value) is Unknown:
         return UNKNOWN
     if isinstance(value, Reference):
-        if fmt.key is not None:
+        if _varies(fmt, names):
             return value.address.replace(format_key(fmt.key), f"[{_key_name(fmt.key)}]")
         return value.address
     if type(value) is Marked:
         return scalar(value.value, fmt, names) if fmt.show_sensitive else MASK
-    return _string(str(value), fmt)
+    return _string(str(value), fmt, names)
 
 
 def argument_name(name: str) -> str:

@@ -1,0 +1,104 @@
+"""The command line as OpenTofu's users write it, made into what click reads.
+
+Long options may have one dash or two, a value behind ``=`` or as the next word; flags may be given a
+value too (``-input=false``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import click
+
+from hythe.diagnostic import did_you_mean
+
+INPUTS = "hythe.inputs"
+"""Key in a click context's meta: the ``("var" | "file", text)`` pairs in the order given."""
+
+_ORDERED = {"--var": "var", "--var-file": "file"}
+
+
+def usage_error(message: str) -> NoReturn:
+    """Refuse the command line. Ends with exit code 1."""
+    raise click.UsageError(message)
+
+
+def _options(parameters: Sequence[click.Parameter]) -> dict[str, click.Option]:
+    return {name: p for p in parameters if isinstance(p, click.Option) for name in (*p.opts, *p.secondary_opts)}
+
+
+def _is_short_group(word: str, known: dict[str, click.Option]) -> bool:
+    return all(f"-{letter}" in known for letter in word[1:])
+
+
+@dataclass(slots=True)
+class Normalised:
+    """Words for click, and the values of variables in the order given."""
+
+    words: list[str]
+    inputs: list[tuple[str, str]]
+
+
+def normalise(words: Sequence[str], parameters: Sequence[click.Parameter]) -> Normalised:
+    """Give every long option two dashes and every flag its value. Raises click.UsageError."""
+    known = _options(parameters)
+    out = Normalised([], [])
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "--":
+            out.words += words[at - 1 :]
+            break
+        if len(word) < 2 or not word.startswith("-") or word[1].isdigit():
+            out.words.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") and len(name) > 2 and not _is_short_group(name, known):
+            name = "-" + name
+        option = known.get(name)
+        if option is None:
+            if name.startswith("--") and name != "--help":
+                hint = did_you_mean(name.lstrip("-"), [k.lstrip("-") for k in known if k.startswith("--")])
+                usage_error(f"There is no option {name}.{hint}")
+            out.words.append(word)
+            continue
+        if isinstance(option.type, click.types.BoolParamType) and not option.is_flag:
+            out.words.append(f"{name}={value if equals else 'true'}")
+            continue
+        if not equals and not option.is_flag and not option.count and name.startswith("--"):
+            if at >= len(words):
+                usage_error(f"The option {name} needs a value.")
+            value = words[at]
+            at += 1
+        out.words.append(name if option.is_flag or not name.startswith("--") else f"{name}={value}")
+        if not name.startswith("--") and equals:
+            out.words[-1] = word
+        if name in _ORDERED:
+            out.inputs.append((_ORDERED[name], value))
+    return out
+
+
+class Command(click.Command):
+    """A command that takes OpenTofu's spelling of options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Normalise, then parse."""
+        found = normalise(args, self.get_params(ctx))
+        ctx.meta[INPUTS] = found.inputs
+        return super().parse_args(ctx, found.words)
+
+
+class Group(click.Group):
+    """A command of commands (``state``), with suggestions."""
+
+    command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the subcommand. Raises click.UsageError with a suggestion."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.commands)
+            usage_error(f'{ctx.command_path} has no subcommand "{args[0]}".{hint}')
+        return super().resolve_command(ctx, args)

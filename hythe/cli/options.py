@@ -1,0 +1,130 @@
+"""Options that several commands share, spelled as in OpenTofu."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from hythe.cli.arguments import INPUTS, usage_error
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+DEFAULT_PARALLELISM = 10
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class DurationType(click.ParamType):
+    """``30s``, ``1m30s``, ``500ms``, or a plain number of seconds; as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds. Fails with a usage error."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        text = str(value).strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text)
+        if not re.fullmatch(rf"({_DURATION.pattern})+", text):
+            usage_error(f'"{text}" is not a duration: write it like 30s or 1m30s.')
+        return sum(float(n) * _SECONDS[u] for n, u in _DURATION.findall(text))
+
+
+def switch(name: str, default: bool, help: str) -> Callable[[Function], Function]:
+    """A flag that also takes a value: ``--name``, ``--name=false``."""
+    return click.option(name, type=bool, default=default, metavar="[=true|false]", help=help)
+
+
+def stack(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Several decorators as one, the first outermost."""
+
+    def apply(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+no_color = switch("--no-color", False, "No colours.")
+json_output = switch("--json", False, "Output for programs.")
+show_sensitive = switch("--show-sensitive", False, "Show sensitive values.")
+state_path = click.option("--state", "state_path", metavar="PATH", help="The state file.")
+compact = switch("--compact-warnings", False, "Warnings in one line each.")
+read_input = switch("--input", True, "Ask for what is missing.")
+parallelism = click.option(
+    "--parallelism", type=click.IntRange(1, 1000), default=DEFAULT_PARALLELISM, help="Operations at once."
+)
+variables = stack(
+    click.option("--var", "var", multiple=True, metavar="NAME=VALUE", help="A variable's value."),
+    click.option("--var-file", "var_file", multiple=True, metavar="PATH", help="A file of variables."),
+)
+locking = stack(
+    switch("--lock", True, "Hold the state lock."),
+    click.option("--lock-timeout", type=DurationType(), default="0s", help="How long to wait for the lock."),
+)
+planning = stack(
+    variables,
+    click.option("--target", multiple=True, metavar="ADDRESS", help="Plan only this and what it needs."),
+    click.option("--exclude", multiple=True, metavar="ADDRESS", help="Leave this and what needs it out."),
+    click.option("--replace", multiple=True, metavar="ADDRESS", help="Replace this instance."),
+    switch("--refresh", True, "Look at the world first."),
+    switch("--refresh-only", False, "Only bring the state up to what exists."),
+    switch("--skip-protected", False, "Go on without protected objects."),
+    switch("--fail-on-unknown", False, "An unreachable host is an error."),
+    parallelism,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What the user asked to be planned."""
+
+    inputs: tuple[tuple[str, str], ...] = ()
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    refresh: bool = True
+    refresh_only: bool = False
+    destroy: bool = False
+    skip_protected: bool = False
+    fail_on_unknown: bool = False
+    parallelism: int = DEFAULT_PARALLELISM
+
+
+def inputs_in_order() -> tuple[tuple[str, str], ...]:
+    """The --var and --var-file options of the running command, in the order given."""
+    context = click.get_current_context()
+    return tuple(context.meta.get(INPUTS, ()))
+
+
+def plan_request(options: dict[str, Any], *, destroy: bool) -> PlanRequest:
+    """Take the planning options out of a command's. Refuses those that exclude each other."""
+    request = PlanRequest(
+        inputs=inputs_in_order(),
+        targets=options.pop("target"),
+        excludes=options.pop("exclude"),
+        replace=options.pop("replace"),
+        refresh=options.pop("refresh"),
+        refresh_only=options.pop("refresh_only"),
+        destroy=destroy,
+        skip_protected=options.pop("skip_protected"),
+        fail_on_unknown=options.pop("fail_on_unknown"),
+        parallelism=options.pop("parallelism"),
+    )
+    options.pop("var"), options.pop("var_file")
+    if request.destroy and request.refresh_only:
+        usage_error("--destroy and --refresh-only exclude each other.")
+    if request.refresh_only and not request.refresh:
+        usage_error("--refresh-only and --refresh=false exclude each other.")
+    if request.replace and (request.destroy or request.refresh_only):
+        usage_error("--replace goes only with a normal plan.")
+    if request.targets and request.excludes:
+        usage_error("--target and --exclude exclude each other.")
+    return request
