@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import secrets
 import shutil
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hythe.provider.container.client import Engine
 from hythe.provider.protocol import Completed, Context, HostUnreachable, Identity, Project, ReadContext, Referent
 from hythe.value import Reference
@@ -264,8 +264,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in Path(item.path).parents:
             item.add_marker(pytest.mark.live)
-
-
-def show(value: Any) -> str:
-    """JSON for messages of failed assertions."""
-    return json.dumps(value, indent=1, default=str, sort_keys=True)

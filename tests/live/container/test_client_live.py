@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from hythe.provider.container.client import Engine, EngineError
 from hythe.provider.protocol import HostUnreachable
 
