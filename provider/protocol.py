@@ -234,6 +234,8 @@ class Kind:
     has_swap: ClassVar[bool] = False
     observed: ClassVar[bool] = True
     """False for kinds that have no object outside state (``value``): they are never read."""
+    holds_data: ClassVar[bool] = False
+    """Whether deleting an object loses data that it cannot be made again with."""
     concurrency: ClassVar[int] = 10
     """How many calls of this kind may run at once on one host."""
 

@@ -1,0 +1,404 @@
+"""Loading a configuration: files to declarations.
+
+Reading files is all the IO there is; everything found wrong is collected, so that one run reports
+all of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
+from hythe.modules.blocks import (
+    check_rule,
+    check_shape,
+    flag,
+    header,
+    located,
+    static_text,
+    text,
+    traversal_path,
+    tuple_items,
+)
+from hythe.modules.config import (
+    CheckRule,
+    Config,
+    Lifecycle,
+    Located,
+    Module,
+    OutputBlock,
+    ResourceBlock,
+    Settings,
+    VariableBlock,
+)
+from hythe.modules.syntax.tree import Block, Body, Literal
+from hythe.value import ANY
+
+SUFFIXES = (".hcl", ".hcl.json")
+_NOT_CONFIGURATION = (".lock.hcl", ".test.hcl", ".hythetest.hcl")
+MAX_FILE_BYTES = 64 * 1024 * 1024
+
+_TOP = ("resource", "data", "variable", "locals", "output", "hythe")
+_LATER = {"module", "moved", "removed", "import", "check"}
+_LABELS = {"resource": ("kind", "name"), "data": ("kind", "name"), "variable": ("name",), "output": ("name",)}
+
+
+def is_configuration(name: str) -> bool:
+    """Whether a file name is one that the loader reads."""
+    return (
+        name.endswith(SUFFIXES)
+        and not name.endswith(_NOT_CONFIGURATION)
+        and not name.startswith(".")
+        and not name.endswith("~")
+    )
+
+
+def read_files(root: str) -> tuple[dict[str, str], list[Diagnostic]]:
+    """The texts of the configuration files directly in ``root``, by name, in sorted order."""
+    try:
+        names = sorted(n for n in os.listdir(root) if is_configuration(n))
+    except OSError as failure:
+        return {}, [error("Directory not readable", f"{root} cannot be read: {failure.strerror}.")]
+    files: dict[str, str] = {}
+    found: list[Diagnostic] = []
+    for name in names:
+        path = os.path.join(root, name)
+        if not os.path.isfile(path):
+            continue
+        content, problem = read_text(path, name)
+        if problem is not None:
+            found.append(problem)
+        else:
+            files[name] = content
+    return files, found
+
+
+def read_text(path: str, name: str) -> tuple[str, Diagnostic | None]:
+    """The UTF-8 text of a file, or why it cannot be had."""
+    try:
+        if os.path.getsize(path) > MAX_FILE_BYTES:
+            return "", error("File too large", f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB.")
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8"), None
+    except OSError as failure:
+        return "", error("File not readable", f"{name} cannot be read: {failure.strerror}.")
+    except UnicodeDecodeError as failure:
+        return "", error(
+            "Invalid character encoding",
+            f"{name} is not UTF-8 text: byte {failure.start + 1} cannot be read. Save the file as UTF-8.",
+        )
+
+
+def load(root: str) -> tuple[Config, list[Diagnostic]]:
+    """Load the configuration in a directory. The result is usable as far as the files were."""
+    files, found = read_files(root)
+    config, problems = load_texts(root, files)
+    return config, found + problems
+
+
+def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagnostic]]:
+    """Load a configuration from texts (a plan carries its own)."""
+    from hythe.modules import syntax
+
+    module = Module(root)
+    found: list[Diagnostic] = []
+    settings = Settings()
+    for name in sorted(files):
+        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
+        body, problems = parse(files[name], name)
+        found += problems
+        settings = _collect(module, body, settings, found)
+    return Config(root, module, settings, dict(files)), found
+
+
+def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnostic]) -> Settings:
+    for attribute in body.attributes.values():
+        place = body.source.range(attribute.start, attribute.name_end)
+        found.append(
+            error(
+                "Unsupported argument",
+                f'An argument named "{attribute.name}" cannot stand outside a block. '
+                "Values of variables belong in hythe.hclvars.",
+                place,
+            )
+        )
+    for block in body.blocks:
+        if not _check_labels(body, block, found):
+            continue
+        if block.type in ("resource", "data"):
+            _resource(module, body, block, found)
+        elif block.type == "variable":
+            _add(module.variables, block.labels[0].text, _variable(body, block, found), found)
+        elif block.type == "output":
+            made = _output(body, block, found)
+            if made is not None:
+                _add(module.outputs, made.name, made, found)
+        elif block.type == "locals":
+            _locals(module, body, block, found)
+        else:
+            settings = _settings(body, block, found)
+    return settings
+
+
+def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
+    place = header(body, block)
+    if block.type in _LATER:
+        found.append(
+            error("Unsupported block type", f'Blocks of type "{block.type}" are not supported by this version.', place)
+        )
+        return False
+    if block.type not in _TOP:
+        hint = did_you_mean(block.type, _TOP)
+        if block.type == "terraform":
+            hint = ' Settings stand in a block named "hythe".'
+        elif block.type == "provider":
+            hint = ' Hythe needs no provider blocks: machines are declared as resource "host".'
+        found.append(error("Unsupported block type", f'There are no blocks of type "{block.type}".{hint}', place))
+        return False
+    wanted = _LABELS.get(block.type, ())
+    if len(block.labels) != len(wanted):
+        need = " and ".join(f"a {w}" for w in wanted) or "no labels"
+        found.append(
+            error(
+                "Wrong number of labels",
+                f'A "{block.type}" block needs {need}, and this one has {len(block.labels)} labels.',
+                place,
+            )
+        )
+        return False
+    for label in block.labels:
+        if not label.text.replace("-", "_").isidentifier():
+            found.append(
+                error(
+                    "Invalid name",
+                    f'"{label.text}" cannot be a name: it must begin with a letter or underscore and hold only '
+                    "letters, digits, underscores and dashes.",
+                    body.source.range(label.start, label.end),
+                )
+            )
+            return False
+    return True
+
+
+def _add(
+    table: dict[str, object] | dict[str, VariableBlock] | dict[str, OutputBlock],
+    name: str,
+    made: object,
+    found: list[Diagnostic],
+) -> None:
+    if name in table:
+        first: Range = table[name].range  # type: ignore[union-attr]
+        found.append(
+            error(
+                "Duplicate declaration",
+                f'"{name}" is already declared at {first}. Names of one sort must be unique in a module.',
+                made.range,  # type: ignore[attr-defined]
+                related=(("first declared here", first),),
+            )
+        )
+        return
+    table[name] = made  # type: ignore[assignment]
+
+
+def _locals(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    check_shape(block.body, 'A "locals" block', block.body.attributes, (), found)
+    for name, attribute in block.body.attributes.items():
+        made = Located(attribute.expression, body.source)
+        if name in module.locals:
+            place = body.source.range(attribute.start, attribute.name_end)
+            first = module.locals[name].range
+            text_ = f'The local value "{name}" is already declared at {first}.'
+            found.append(error("Duplicate declaration", text_, place, related=(("first declared here", first),)))
+        else:
+            module.locals[name] = made
+
+
+def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBlock:
+    from hythe.modules.language.typeexpr import type_from_expression
+
+    inner = block.body
+    name = block.labels[0].text
+    known = ("type", "default", "description", "sensitive", "ephemeral", "nullable", "deprecated")
+    check_shape(inner, "A variable", known, ("validation",), found)
+    if name in ("source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"):
+        found.append(error("Invalid name", f'The variable name "{name}" is reserved.', header(body, block)))
+    declared = ANY
+    if "type" in inner.attributes:
+        made, problems = type_from_expression(inner.attributes["type"].expression, body.source)
+        found += problems
+        declared = made or ANY
+    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "validation"]
+    return VariableBlock(
+        name=name,
+        range=header(body, block),
+        type=declared,
+        required="default" not in inner.attributes,
+        default=located(inner, "default"),
+        description=text(inner, "description", found) or "",
+        sensitive=flag(inner, "sensitive", found),
+        ephemeral=flag(inner, "ephemeral", found),
+        nullable=flag(inner, "nullable", found, default=True),
+        validations=tuple(r for r in rules if r is not None),
+    )
+
+
+def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | None:
+    inner = block.body
+    known = ("value", "description", "sensitive", "ephemeral", "depends_on", "type", "deprecated")
+    check_shape(inner, "An output", known, ("precondition",), found)
+    value = located(inner, "value")
+    if value is None:
+        text_ = f'The output "{block.labels[0].text}" needs the argument "value".'
+        found.append(error("Missing required argument", text_, header(body, block)))
+        return None
+    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "precondition"]
+    return OutputBlock(
+        name=block.labels[0].text,
+        range=header(body, block),
+        value=value,
+        description=text(inner, "description", found) or "",
+        sensitive=flag(inner, "sensitive", found),
+        ephemeral=flag(inner, "ephemeral", found),
+        depends_on=tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+        preconditions=tuple(r for r in rules if r is not None),
+    )
+
+
+def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    mode = "data" if block.type == "data" else "managed"
+    kind, name = block.labels[0].text, block.labels[1].text
+    inner = block.body
+    place = header(body, block)
+    known = module.resources.get((mode, kind, name))
+    if known is not None:
+        found.append(
+            error(
+                "Duplicate resource",
+                f"A {block.type} block {kind}.{name} is already declared at {known.range}. "
+                "Names must be unique per kind in a module.",
+                place,
+                related=(("first declared here", known.range),),
+            )
+        )
+        return
+    if "count" in inner.attributes and "for_each" in inner.attributes:
+        attribute = inner.attributes["for_each"]
+        found.append(
+            error(
+                'Invalid combination of "count" and "for_each"',
+                'Only one of "count" and "for_each" can say how many instances there are.',
+                body.source.range(attribute.start, attribute.name_end),
+            )
+        )
+    lifecycles = [b for b in inner.blocks if b.type == "lifecycle"]
+    if len(lifecycles) > 1:
+        found.append(
+            error("Duplicate block", 'Only one "lifecycle" block may stand here.', header(body, lifecycles[1]))
+        )
+    module.resources[(mode, kind, name)] = ResourceBlock(
+        mode,
+        kind,
+        name,
+        inner,
+        place,
+        located(inner, "count"),
+        located(inner, "for_each"),
+        tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+        _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
+    )
+
+
+_LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
+
+
+def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
+    inner = block.body
+    check_shape(inner, "A lifecycle block", _LIFECYCLE, ("precondition", "postcondition"), found)
+    rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
+    for nested in inner.blocks:
+        rule = check_rule(body, nested, found) if nested.type in rules else None
+        if rule is not None:
+            rules[nested.type].append(rule)
+    paths, everything = _ignore_changes(inner, found)
+    limit = text(inner, "max_disruption", found)
+    if limit not in (None, "live", "restart", "replace"):
+        attribute = inner.attributes["max_disruption"]
+        found.append(
+            error(
+                "Unsuitable value",
+                'max_disruption must be "live", "restart" or "replace".',
+                body.source.range(attribute.expression.start, attribute.expression.end),
+            )
+        )
+    triggers = tuple_items(inner, "replace_triggered_by", found)
+    return Lifecycle(
+        create_before_destroy=flag(inner, "create_before_destroy", found),
+        prevent_destroy=flag(inner, "prevent_destroy", found),
+        ignore_changes=paths,
+        ignore_all=everything,
+        replace_triggered_by=tuple(Located(e, body.source) for e in triggers),
+        preconditions=tuple(rules["precondition"]),
+        postconditions=tuple(rules["postcondition"]),
+        max_disruption=limit,
+        range=header(body, block),
+    )
+
+
+def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[tuple[tuple[str | int, ...], ...], bool]:
+    attribute = inner.attributes.get("ignore_changes")
+    if attribute is None:
+        return (), False
+    if traversal_path(attribute.expression) == ("all",) or static_text(attribute.expression) == "all":
+        return (), True
+    paths: list[tuple[str | int, ...]] = []
+    for item in tuple_items(inner, "ignore_changes", found):
+        text_ = static_text(item)
+        path = (text_,) if text_ else traversal_path(item)
+        if path is None or (isinstance(item, Literal) and not text_):
+            place = inner.source.range(item.start, item.end)
+            found.append(error("Invalid expression", "ignore_changes takes names of arguments, like env.", place))
+        else:
+            paths.append(path)
+    return tuple(paths), False
+
+
+def _settings(body: Body, block: Block, found: list[Diagnostic]) -> Settings:
+    inner = block.body
+    check_shape(inner, "The hythe block", ("required_version", "project"), ("backend",), found)
+    wanted = text(inner, "required_version", found)
+    if wanted is not None:
+        _check_version(wanted, inner, found)
+    state_path: str | None = None
+    for nested in inner.blocks:
+        if nested.type != "backend":
+            continue
+        kind = nested.labels[0].text if nested.labels else ""
+        if kind != "local":
+            found.append(
+                error(
+                    "Unsupported backend",
+                    f'There is no backend "{kind}" in this version; state is kept by the backend "local".',
+                    header(inner, nested),
+                )
+            )
+            continue
+        check_shape(nested.body, 'The backend "local"', ("path",), (), found)
+        state_path = text(nested.body, "path", found)
+    return Settings(text(inner, "project", found), state_path)
+
+
+def _check_version(wanted: str, inner: Body, found: list[Diagnostic]) -> None:
+    from hythe import __version__
+    from hythe.modules.version import Constraint, VersionError
+
+    attribute = inner.attributes["required_version"]
+    place = inner.source.range(attribute.expression.start, attribute.expression.end)
+    try:
+        fits = Constraint.parse(wanted).allows(__version__)
+    except VersionError as failure:
+        found.append(error("Invalid version constraint", f"{failure}.", place))
+        return
+    if not fits:
+        text_ = f"This configuration needs Hythe {wanted}, and this is {__version__}. Install a version that fits."
+        found.append(error("Unsupported Hythe version", text_, place))

@@ -1,0 +1,317 @@
+"""Building the plan: the pure step.
+
+:class:`Builder` walks the blocks in the order of their references. Each instance is evaluated,
+compared with reality as refreshed, and its planned self is what later instances see. Nothing here
+does IO but through the recorded reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hythe.planner.refresh import Unreachable
+
+from hythe.address import Address, Key, parse_address, parse_target, sort_key
+from hythe.diagnostic import Diagnostic, error
+from hythe.planner import checks
+from hythe.planner.changes import ChangeMaker, data_read
+from hythe.planner.drift import drift_of
+from hythe.planner.expand import Evaluation
+from hythe.planner.exposure import expose
+from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
+from hythe.planner.program import CompiledBlock, NodeId, Program
+from hythe.planner.selection import Selection
+from hythe.provider.protocol import Attributes, Kind, Observed, Presence
+from hythe.provider.registry import Registry
+from hythe.provider.schema import Path
+from hythe.state.model import InstanceState, State
+from hythe.value import ANY, Instance, Reference, Unknown, Value
+
+Observe = Callable[[InstanceState], "Observed | Unreachable"]
+"""What refreshing found of an object; what was not refreshed is answered from state."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the user asked for. ``replace`` holds instance addresses, ``targets`` and ``excludes`` texts."""
+
+    mode: Mode = Mode.NORMAL
+    targets: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    skip_protected: bool = False
+    fail_on_unknown: bool = False
+    refresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """A data source to read before the plan can be finished."""
+
+    address: str
+    kind: str
+    attributes: Attributes
+    host: str | None
+
+
+@dataclass(slots=True)
+class Planned:
+    """An instance as planned: what references to it see."""
+
+    attributes: Mapping[str, object]
+    sensitive: tuple[Path, ...]
+    id: str | Unknown
+    host: str | None
+    replaced: bool = False
+
+
+@dataclass(slots=True)
+class BuildResult:
+    """``plan`` is None when there are errors, or when data has to be read first."""
+
+    changes: list[Change] = field(default_factory=list)
+    drift: list[Change] = field(default_factory=list)
+    outputs: list[OutputChange] = field(default_factory=list)
+    requests: list[DataRequest] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
+class Builder:
+    """One build of one plan. ``data`` holds what data sources gave in earlier rounds, by address."""
+
+    def __init__(
+        self,
+        program: Program,
+        make_evaluation: Callable[[Builder], Evaluation],
+        state: State,
+        observe: Observe,
+        registry: Registry,
+        options: PlanOptions,
+        data: Mapping[str, Attributes | Diagnostic],
+    ) -> None:
+        self.program = program
+        self.state = state
+        self.observe = observe
+        self.registry = registry
+        self.options = options
+        self.data = data
+        self.planned: dict[str, Planned] = {}
+        self._values: dict[str, Value] = {}
+        self.result = BuildResult()
+        self.evaluation = make_evaluation(self)
+        self.selection = Selection(program, state, options.targets, options.excludes)
+        self.maker = ChangeMaker(self)
+
+    # -- the world that instances see while they are evaluated --------------------------------
+
+    def instance(self, block: CompiledBlock, key: Key) -> Value:
+        """The planned value of an instance, Unknown where it could not be planned."""
+        address = str(block.address.instance(key))
+        found = self._values.get(address)
+        if found is None:
+            planned = self.planned.get(address)
+            if planned is None:
+                return Unknown(ANY)
+            attributes = expose(block.kind.schema, planned.attributes, planned.sensitive, self.resolve)
+            found = Instance(attributes, block.block.kind, address, planned.id)
+            self._values[address] = found
+        return found
+
+    def resolve(self, reference: Reference) -> Value:
+        """The value behind a reference that another instance's argument holds."""
+        try:
+            at = parse_address(reference.address)
+        except ValueError:
+            return Unknown(ANY)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        return Unknown(ANY) if block is None else self.instance(block, at.key)
+
+    # -- the walk -------------------------------------------------------------------------------
+
+    def build(self) -> BuildResult:
+        """Walk everything. Diagnostics are collected; the result is complete only without errors."""
+        result = self.result
+        result.diagnostics += self.selection.diagnostics
+        wanted: set[str] = set()
+        if self.options.mode is not Mode.DESTROY:
+            for node in self.program.order:
+                if not self.selection.wants(node):
+                    continue
+                if node[0] == "local":
+                    self.evaluation.local(node[1])
+                elif node[0] in ("managed", "data"):
+                    self._block(self.program.blocks[node], wanted)
+        self._removals(wanted)
+        self._outputs()
+        result.diagnostics[:0] = self.evaluation.diagnostics
+        checks.names(self)
+        checks.hosts(self)
+        checks.protection(self)
+        self._order()
+        return result
+
+    def _block(self, block: CompiledBlock, wanted: set[str]) -> None:
+        expansion = self.evaluation.expansion(block)
+        if expansion.failed:
+            # its objects stay as they are: not knowing which shall exist is no reason to remove any
+            wanted |= {a for a in self.state.instances if self._block_of(a) == block.node}
+            return
+        for key in expansion.keys:
+            address = block.address.instance(key)
+            text = str(address)
+            wanted.add(text)
+            if not self.selection.wants_instance(address):
+                continue
+            desired = self.evaluation.desired(block, key)
+            if desired is None:
+                continue
+            if block.block.mode == "data":
+                data_read(self, block, address, desired)
+            else:
+                self.maker.managed(block, address, desired)
+
+    @staticmethod
+    def _block_of(address: str) -> NodeId | None:
+        try:
+            at = parse_address(address)
+        except ValueError:
+            return None
+        return (at.mode, at.kind, at.name)
+
+    def keep(self, change: Change, planned: Planned) -> None:
+        """Record an instance's change and what references to it see."""
+        self.result.changes.append(change)
+        self.planned[change.address] = planned
+
+    def _removals(self, wanted: set[str]) -> None:
+        dependents: dict[str, list[str]] = {}
+        for address, instance in self.state.instances.items():
+            for dependency in instance.dependencies:
+                dependents.setdefault(dependency, []).append(address)
+        for address, instance in self.state.instances.items():
+            if address in wanted or address.startswith("data.") or not self.selection.wants_state(address):
+                continue
+            self._remove(address, instance, tuple(sorted(dependents.get(address, ()))))
+        for instance in self.state.deposed.values():
+            if not self.selection.wants_state(instance.address):
+                continue
+            self.result.changes.append(
+                Change(
+                    address=instance.address,
+                    kind=instance.kind,
+                    action=Action.DELETE,
+                    disruption=Disruption.NONE,
+                    before=instance.attributes,
+                    before_sensitive=instance.sensitive,
+                    id=instance.id,
+                    causes=(Cause("left over from an earlier replacement"),),
+                    depends_on=(instance.address,) if instance.address in self.planned else (),
+                    host=instance.host,
+                    deposed=True,
+                )
+            )
+
+    def _remove(self, address: str, instance: InstanceState, dependents: tuple[str, ...]) -> None:
+        observed = self.observe(instance)
+        drift = drift_of(instance, observed, self._kind_or_none(instance.kind))
+        if drift is not None:
+            self.result.drift.append(drift)
+        if observed is Presence.ABSENT:
+            # nothing is left to delete: only the record goes
+            action, disruption = Action.FORGET, Disruption.NONE
+        elif self.options.mode is Mode.REFRESH_ONLY:
+            action, disruption = Action.NOOP, Disruption.NONE
+        else:
+            action = Action.DELETE
+            kind = self._kind_or_none(instance.kind)
+            disruption = Disruption.DATA_LOSS if kind is not None and kind.holds_data else Disruption.REPLACE
+        unreachable = isinstance(observed, Unreachable)
+        before = instance.attributes if unreachable or observed is Presence.ABSENT else observed
+        self.result.changes.append(
+            Change(
+                address=address,
+                kind=instance.kind,
+                action=action,
+                disruption=disruption,
+                before=before,
+                after=before if action is Action.NOOP else None,
+                before_sensitive=instance.sensitive,
+                id=instance.id,
+                causes=(self._why_removed(address, observed),),
+                depends_on=dependents,
+                host=instance.host,
+                prevent_destroy=instance.prevent_destroy,
+                unknown_host=unreachable,
+            )
+        )
+
+    def _kind_or_none(self, name: str) -> Kind | None:
+        return self.registry.kind(name) if name in self.registry else None
+
+    def _why_removed(self, address: str, observed: object) -> Cause:
+        if observed is Presence.ABSENT:
+            return Cause("it was removed outside Hythe", drift=True)
+        if self.options.mode is not Mode.NORMAL:
+            return Cause("everything is destroyed")
+        node = self._block_of(address)
+        block = self.program.blocks.get(node) if node is not None else None
+        if block is None:
+            return Cause("it is no longer in the configuration")
+        at = parse_address(address)
+        decider = block.for_each or block.count
+        what = "for_each" if block.for_each else "count" if block.count else "the block"
+        if at.key is None:
+            return Cause(f"the block now uses {what}", range=decider.range if decider else None)
+        if decider is None:
+            return Cause("the block no longer uses count or for_each", range=block.block.range)
+        return Cause(f"{what} no longer includes {at.key!r}".replace("'", '"'), range=decider.range)
+
+    # -- outputs, order -------------------------------------------------------------------------
+
+    def _outputs(self) -> None:
+        if self.options.mode is Mode.DESTROY:
+            if not self.options.targets and not self.options.excludes:
+                for name, old in sorted(self.state.outputs.items()):
+                    self.result.outputs.append(
+                        OutputChange(name, old.value, None, old.type, old.sensitive, removed=True, existed=True)
+                    )
+            return
+        for name, (block, compiled, rules) in self.program.outputs.items():
+            if not self.selection.wants(("output", name)):
+                continue
+            change = checks.output(self, name, block, compiled, rules)
+            if change is not None:
+                self.result.outputs.append(change)
+        for name, old in sorted(self.state.outputs.items()):
+            if name not in self.program.outputs and not self.options.targets:
+                gone = OutputChange(name, old.value, None, old.type, old.sensitive, removed=True, existed=True)
+                self.result.outputs.append(gone)
+
+    def _order(self) -> None:
+        def key(change: Change) -> tuple[object, ...]:
+            try:
+                return (*sort_key(parse_address(change.address)), change.deposed)
+            except ValueError:
+                return ((), "", change.address, "", (0, 0, ""), change.deposed)
+
+        self.result.changes.sort(key=key)
+        self.result.drift.sort(key=key)
+
+
+def replace_targets(options: PlanOptions, state: State) -> tuple[frozenset[str], list[Diagnostic]]:
+    """The addresses that ``--replace`` names, checked."""
+    out: set[str] = set()
+    found: list[Diagnostic] = []
+    for text in options.replace:
+        try:
+            at = parse_target(text)
+        except ValueError as failure:
+            found.append(error("Invalid --replace", f"{failure}."))
+            continue
+        if not isinstance(at, Address) or str(at) not in state.instances:
+            text_ = f"There is no instance {text} in the state, so there is nothing to replace."
+            found.append(error("Invalid --replace", text_))
+        else:
+            out.add(str(at))
+    return frozenset(out), found

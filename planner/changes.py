@@ -1,0 +1,325 @@
+"""From a wished instance and what is there to the change between them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING, Any
+
+from hythe.planner.refresh import Unreachable
+
+from hythe.address import Address
+from hythe.diagnostic import Diagnostic, Range, error
+from hythe.planner.diff import (
+    FieldChange,
+    apply_ignored,
+    compare,
+    describe,
+    equal_values,
+    planned_new,
+    planned_update,
+    unknown_type,
+)
+from hythe.planner.drift import drift_of
+from hythe.planner.expand import Desired
+from hythe.planner.exposure import references_in
+from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
+from hythe.planner.program import CompiledBlock
+from hythe.provider.protocol import Attributes, Presence
+from hythe.provider.schema import Effect, Path
+from hythe.state.model import InstanceState
+from hythe.value import STRING, Reference, Unknown, is_known
+
+if TYPE_CHECKING:
+    from hythe.planner.build import Builder, Planned
+
+_DISRUPTION = {Effect.LIVE: Disruption.NONE, Effect.RESTART: Disruption.RESTART, Effect.REPLACE: Disruption.REPLACE}
+_LIMITS = {"live": Disruption.NONE, "restart": Disruption.RESTART, "replace": Disruption.REPLACE}
+
+
+class ChangeMaker:
+    """Plans managed instances one by one, for one :class:`~hythe.planner.build.Builder`."""
+
+    def __init__(self, builder: Builder) -> None:
+        from hythe.planner.build import replace_targets
+
+        self.builder = builder
+        self.asked, problems = replace_targets(builder.options, builder.state)
+        builder.result.diagnostics += problems
+
+    def managed(self, block: CompiledBlock, address: Address, desired: Desired) -> None:
+        """Plan one managed instance."""
+        text = str(address)
+        prior = self.builder.state.instances.get(text)
+        base = Change(
+            address=text,
+            kind=block.block.kind,
+            action=Action.NOOP,
+            depends_on=tuple(sorted(desired.reads - {text})),
+            host=desired.host.address if desired.host is not None else None,
+            create_before_destroy=block.block.lifecycle.create_before_destroy,
+            prevent_destroy=block.block.lifecycle.prevent_destroy,
+            range=block.block.range,
+            after_sensitive=desired.sensitive,
+        )
+        if prior is None:
+            if self.builder.options.mode is not Mode.REFRESH_ONLY:
+                self._create(block, base, desired, Cause("it does not exist yet", range=block.block.range))
+            return
+        observed = self.builder.observe(prior)
+        base = with_fields(base, id=prior.id, before_sensitive=prior.sensitive, tainted=prior.tainted)
+        if isinstance(observed, Unreachable):
+            self._keep(base, prior, dict(prior.attributes), unknown=True)
+            return
+        drift = drift_of(prior, observed, block.kind)
+        if drift is not None:
+            self.builder.result.drift.append(drift)
+        if isinstance(observed, Presence):
+            if self.builder.options.mode is not Mode.REFRESH_ONLY:
+                gone = Cause("it was removed outside Hythe", drift=True)
+                self._create(block, with_fields(base, id=None), desired, gone)
+            return
+        if self.builder.options.mode is Mode.REFRESH_ONLY:
+            self._keep(base, prior, observed)
+            return
+        self._existing(block, base, desired, prior, observed)
+
+    def _keep(self, base: Change, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
+        from hythe.planner.build import Planned
+
+        change = with_fields(
+            base,
+            before=attributes,
+            after=attributes,
+            after_sensitive=prior.sensitive,
+            unknown_host=unknown,
+            depends_on=prior.dependencies,
+            host=prior.host,
+        )
+        self.builder.keep(change, Planned(attributes, prior.sensitive, prior.id, prior.host))
+
+    def _create(self, block: CompiledBlock, base: Change, desired: Desired, cause: Cause) -> None:
+        from hythe.planner.build import Planned
+
+        after = planned_new(block.kind.schema, desired.attributes)
+        sensitive = _merge(desired.sensitive, block.kind.schema.sensitive_paths(after))
+        change = with_fields(
+            base, action=Action.CREATE, before=None, after=after, after_sensitive=sensitive, causes=(cause,)
+        )
+        self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), base.host))
+
+    def _existing(
+        self, block: CompiledBlock, base: Change, desired: Desired, prior: InstanceState, observed: Attributes
+    ) -> None:
+        from hythe.planner.build import Planned
+
+        kind, schema = block.kind, block.kind.schema
+        wanted = settled(block, desired, observed)
+        changes = compare(kind, observed, wanted)
+        causes = [self._cause(block, c, prior, wanted) for c in changes]
+        forced = self._forced(block, base, prior, observed, wanted)
+        replaced = bool(forced) or any(c.effect is Effect.REPLACE for c in changes)
+        if replaced:
+            after = planned_new(schema, for_replacement(block, desired, wanted))
+            action, disruption = Action.REPLACE, Disruption.REPLACE
+            if kind.holds_data:
+                disruption = Disruption.DATA_LOSS
+        else:
+            after = planned_update(schema, observed, wanted, changes)
+            effect = max((c.effect for c in changes), default=Effect.LIVE)
+            disruption = _DISRUPTION[effect]
+            action = Action.NOOP if not changes else Action.UPDATE
+            if effect is Effect.RESTART:
+                action = Action.UPDATE_RESTART
+        if any(c.data_loss for c in changes):
+            disruption = Disruption.DATA_LOSS
+        sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
+        change = with_fields(
+            base,
+            action=action,
+            disruption=disruption,
+            before=observed,
+            after=after,
+            after_sensitive=sensitive,
+            changed=tuple(c.name for c in changes),
+            replace_paths=tuple((c.name,) for c in changes if c.effect is Effect.REPLACE),
+            causes=(*forced, *causes),
+        )
+        self._check_limits(block, change, changes, wanted)
+        identity: str | Unknown = Unknown(STRING) if replaced else prior.id
+        self.builder.keep(change, Planned(after, sensitive, identity, base.host, replaced))
+
+    def _forced(
+        self, block: CompiledBlock, base: Change, prior: InstanceState, observed: Attributes, wanted: Attributes
+    ) -> list[Cause]:
+        out: list[Cause] = []
+        if prior.tainted:
+            out.append(Cause("its creation did not complete, so it is made anew"))
+        if base.address in self.asked:
+            out.append(Cause("--replace asks for it"))
+        if prior.host != base.host:
+            before, after = prior.host or "the local machine", base.host or "the local machine"
+            out.append(Cause(f"it moves from {before} to {after}", ("host",), block.body.range_of("host")))
+        at_key = self.builder.evaluation.triggers(block, _key_of(base.address))
+        for compiled, reads, _ in at_key:
+            moved = [a for a in sorted(reads) if self._changes(a, compiled.references)]
+            if moved:
+                out.append(Cause(f"{moved[0]} changes, which triggers replacement", range=compiled.range))
+        return out
+
+    def _changes(self, address: str, references: Sequence[Any]) -> bool:
+        """Whether a planned instance changes, in the argument referred to where one is named."""
+        for change in reversed(self.builder.result.changes):
+            if change.address != address:
+                continue
+            if change.action in (Action.NOOP, Action.READ):
+                return False
+            if change.action in (Action.CREATE, Action.REPLACE):
+                return change.action is Action.REPLACE or change.id is not None
+            named = {s for r in references for s in r.steps[1:] if isinstance(s, str)}
+            arguments = named & set(self.builder.registry.kind(change.kind).schema.attributes)
+            return not arguments or bool(arguments & set(change.changed))
+        return False
+
+    def _cause(self, block: CompiledBlock, change: FieldChange, prior: InstanceState, wanted: Attributes) -> Cause:
+        # the configuration still says what it said at the last apply, so it was the world that moved
+        drift = equal_values(prior.attributes.get(change.name), wanted.get(change.name))
+        place = block.body.range_of(change.name) or block.block.range
+        text = describe(change, drift=drift)
+        moved: list[tuple[Path, Reference]] = []
+        references_in(change.after, moved)
+        for _, reference in moved:
+            planned = self.builder.planned.get(reference.address)
+            if planned is not None and planned.replaced and change.effect is Effect.REPLACE:
+                text = f"{change.name} forces replacement, because {reference.address} is replaced"
+                break
+            if planned is not None and planned.replaced:
+                text = f"{change.name} changes, because {reference.address} is replaced"
+        return Cause(text, (change.name,), place, drift)
+
+    def _check_limits(
+        self, block: CompiledBlock, change: Change, changes: list[FieldChange], wanted: Attributes
+    ) -> None:
+        lifecycle = block.block.lifecycle
+        found = self.builder.result.diagnostics
+        place = change.causes[0].range if change.causes and change.causes[0].range else change.range
+        limit = lifecycle.max_disruption
+        if limit is not None and change.disruption > _LIMITS[limit]:
+            text = (
+                f'{change.address} would be changed with the disruption "{_word(change.disruption)}" '
+                f'({change.causes[0].text}), and its lifecycle allows "{limit}" at most. '
+                "Raise max_disruption, or take the change back."
+            )
+            found.append(error("Disruption not allowed", text, place, address=change.address))
+        lossy = [c for c in changes if c.data_loss]
+        if lossy and change.action is Action.REPLACE and not wanted.get("allow_data_loss"):
+            names = ", ".join(c.name for c in lossy)
+            text = (
+                f"Changing {names} of {change.address} would lose the data in it. Set allow_data_loss = true to "
+                "accept that, or take the change back."
+            )
+            found.append(error("Change would lose data", text, place, address=change.address))
+        if change.action is Action.REPLACE and lifecycle.create_before_destroy:
+            problem = _cannot_coexist(block, change)
+            if problem is not None:
+                found.append(problem)
+
+
+def settled(block: CompiledBlock, desired: Desired, observed: Mapping[str, Any]) -> Attributes:
+    """The wish for an object that exists: what the configuration leaves open stays as it is.
+
+    That holds for default names too: once chosen, they outlive a move of the configuration.
+    """
+    wanted = dict(desired.attributes)
+    for name, spec in block.kind.schema.attributes.items():
+        if spec.engine_default and name not in desired.given and name in observed:
+            wanted[name] = observed[name]
+    lifecycle = block.block.lifecycle
+    if lifecycle.ignore_all:
+        return dict(observed)
+    if lifecycle.ignore_changes:
+        return dict(apply_ignored(observed, wanted, lifecycle.ignore_changes))
+    return wanted
+
+
+def for_replacement(block: CompiledBlock, desired: Desired, wanted: Mapping[str, Any]) -> Attributes:
+    """What the new object of a replacement is made of: what the engine chose is chosen anew."""
+    attributes = block.kind.schema.attributes
+    return {
+        name: value
+        for name, value in wanted.items()
+        if name in desired.attributes or not (attributes[name].engine_default or attributes[name].computed)
+    }
+
+
+def _cannot_coexist(block: CompiledBlock, change: Change) -> Diagnostic | None:
+    kind = block.kind
+    before, after = change.before or {}, change.after or {}
+    if not kind.unique_name or kind.has_swap or before.get("name") != after.get("name"):
+        return None
+    place: Range | None = block.block.lifecycle.range
+    return error(
+        "create_before_destroy is not possible",
+        f"{change.address} must be replaced, and two of kind {kind.name} cannot exist under one name "
+        f'("{before.get("name")}"). Give it another name, or leave create_before_destroy out.',
+        place,
+        address=change.address,
+    )
+
+
+def _word(disruption: Disruption) -> str:
+    return disruption.name.lower().replace("_", " ")
+
+
+def _merge(*paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(p for group in paths for p in group))
+
+
+def _key_of(address: str) -> Any:
+    from hythe.address import parse_address
+
+    return parse_address(address).key
+
+
+def data_read(builder: Builder, block: CompiledBlock, address: Address, desired: Desired) -> None:
+    """Plan a data source: read already, to be read now, or only during apply."""
+    from hythe.planner.build import DataRequest, Planned
+
+    text = str(address)
+    kind = block.kind
+    schema = kind.schema
+    host = desired.host.address if desired.host is not None else None
+    base = Change(
+        address=text,
+        kind=kind.name,
+        action=Action.NOOP,
+        mode="data",
+        depends_on=tuple(sorted(desired.reads)),
+        host=host,
+        range=block.block.range,
+        after_sensitive=desired.sensitive,
+    )
+    pending = [a for a in desired.reads if _pending(builder, a)]
+    if not is_known(desired.attributes) or (pending and block.depends_on):
+        after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
+        why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
+        change = with_fields(base, action=Action.READ, after=after, causes=(Cause(why, range=block.block.range),))
+        builder.keep(change, Planned(after, desired.sensitive, Unknown(STRING), host))
+        return
+    given = builder.data.get(text)
+    if given is None:
+        builder.result.requests.append(DataRequest(text, kind.name, desired.attributes, host))
+        after = {n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}
+        builder.planned[text] = Planned(after, desired.sensitive, Unknown(STRING), host)
+    elif isinstance(given, Diagnostic):
+        builder.result.diagnostics.append(given.at(block.block.range, text))
+        builder.planned[text] = Planned({}, (), Unknown(STRING), host)
+    else:
+        sensitive = _merge(desired.sensitive, schema.sensitive_paths(given))
+        change = with_fields(base, before=given, after=given, after_sensitive=sensitive)
+        builder.keep(change, Planned(given, sensitive, str(given.get("id", text)), host))
+
+
+def _pending(builder: Builder, address: str) -> bool:
+    planned: Planned | None = builder.planned.get(address)
+    return planned is not None and isinstance(planned.id, Unknown)

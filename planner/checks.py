@@ -1,0 +1,166 @@
+"""Checks over a whole plan, and root outputs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING
+
+from hythe.diagnostic import Range, error, warning
+from hythe.modules.config import OutputBlock
+from hythe.modules.language.compile import Compiled
+from hythe.planner.expand import foreign_host_references
+from hythe.planner.exposure import plain
+from hythe.planner.plan import Action, Cause, Change, Disruption, OutputChange
+from hythe.planner.program import CompiledRule
+from hythe.provider.schema import Path
+from hythe.value import EPHEMERAL, SENSITIVE
+
+if TYPE_CHECKING:
+    from hythe.planner.build import Builder
+
+_DESTRUCTIVE = (Action.DELETE, Action.REPLACE)
+
+
+def names(builder: Builder) -> None:
+    """Two instances of a kind that want one name on one host."""
+    taken: dict[tuple[str, str | None, str], Change] = {}
+    for change in builder.result.changes:
+        name = change.after.get("name") if change.after else None
+        if change.mode != "managed" or not isinstance(name, str) or change.kind not in builder.registry:
+            continue
+        kind = builder.registry.kind(change.kind)
+        if not (kind.unique_name and kind.on_host):
+            continue
+        first = taken.setdefault((change.kind, change.host, name), change)
+        if first is not change:
+            where = change.host or "the local machine"
+            builder.result.diagnostics.append(
+                error(
+                    "Name used twice",
+                    f'{first.address} and {change.address} both want to be the {change.kind} "{name}" on {where}. '
+                    "Give one of them another name (with for_each, let the name hold each.key).",
+                    change.range,
+                    address=change.address,
+                    related=(("first used here", first.range),) if first.range else (),
+                )
+            )
+
+
+def hosts(builder: Builder) -> None:
+    """A container that names a volume or network of another host."""
+    for change in builder.result.changes:
+        if change.after is None or change.mode != "managed" or change.action is Action.DELETE:
+            continue
+        if change.kind not in builder.registry or not builder.registry.kind(change.kind).on_host:
+            continue
+        for path, reference in foreign_host_references(dict(change.after)):
+            referent = builder.planned.get(reference.address)
+            if referent is None or reference.kind not in builder.registry or reference.kind == "image":
+                continue
+            if not builder.registry.kind(reference.kind).on_host or referent.host == change.host:
+                continue
+            place, other = _place(builder, change, path), _block_range(builder, reference.address)
+            builder.result.diagnostics.append(
+                error(
+                    "Object of another host",
+                    f"{change.address} is on {change.host or 'the local machine'}, and {reference.address}, which it "
+                    f"uses, is on {referent.host or 'the local machine'}. Both must have the same host.",
+                    place,
+                    address=change.address,
+                    related=(("declared here", other),) if other else (),
+                )
+            )
+
+
+def _place(builder: Builder, change: Change, path: Path) -> Range | None:
+    block = builder.program.blocks.get(builder._block_of(change.address) or ())
+    return (block.body.range_of(path) if block is not None else None) or change.range
+
+
+def _block_range(builder: Builder, address: str) -> Range | None:
+    block = builder.program.blocks.get(builder._block_of(address) or ())
+    return block.block.range if block is not None else None
+
+
+def protection(builder: Builder) -> None:
+    """Refuse to destroy what is protected, all of it at once; or leave it out with --skip-protected."""
+    for at, change in enumerate(builder.result.changes):
+        if change.action not in _DESTRUCTIVE or change.deposed:
+            continue
+        before = change.before or {}
+        prevented = change.prevent_destroy and _still_prevents(builder, change)
+        if not prevented and before.get("protected") is not True:
+            continue
+        what = "lifecycle.prevent_destroy" if prevented else "protected"
+        if builder.options.skip_protected:
+            builder.result.changes[at] = with_fields(
+                change,
+                action=Action.NOOP,
+                disruption=Disruption.NONE,
+                after=change.before,
+                after_sensitive=change.before_sensitive,
+                changed=(),
+                replace_paths=(),
+                causes=(Cause(f"protected by {what}, so it is left as it is"),),
+            )
+            text = f"{change.address} would be {_word(change)}, and {what} protects it: it is left as it is."
+            builder.result.diagnostics.append(warning("Protected object skipped", text, change.range))
+            continue
+        why = f" ({change.causes[0].text})" if change.causes else ""
+        builder.result.diagnostics.append(
+            error(
+                "Instance cannot be destroyed",
+                f"{change.address} would be {_word(change)}{why}, and {what} protects it. Take the protection away "
+                "and apply that first, or go on without it: --skip-protected.",
+                change.range or _block_range(builder, change.address),
+                address=change.address,
+            )
+        )
+
+
+def _still_prevents(builder: Builder, change: Change) -> bool:
+    block = builder.program.blocks.get(builder._block_of(change.address) or ())
+    # a block that is gone cannot take its protection back, so removing it lifts it, as in OpenTofu
+    return block is not None and block.block.lifecycle.prevent_destroy
+
+
+def _word(change: Change) -> str:
+    return "destroyed" if change.action is Action.DELETE else "replaced"
+
+
+def output(
+    builder: Builder, name: str, block: OutputBlock, compiled: Compiled, rules: tuple[CompiledRule, ...]
+) -> OutputChange | None:
+    """Evaluate a root output and compare it with the one in state."""
+    from hythe.modules.language.types import type_of
+
+    scope = builder.evaluation.scope()
+    builder.evaluation.check_rules(rules, scope, "Output precondition failed")
+    before = len(builder.evaluation.diagnostics)
+    value = compiled.evaluate(scope)
+    if len(builder.evaluation.diagnostics) > before:
+        return None
+    sensitive_paths: list[Path] = []
+    marks: set[str] = set()
+    content = plain(value, (), sensitive_paths, marks, reference=False)
+    if SENSITIVE in marks and not block.sensitive:
+        builder.evaluation.diagnostics.append(
+            error(
+                "Output refers to sensitive values",
+                f'The output "{name}" holds a sensitive value. Add sensitive = true to it, so that it is not '
+                "shown, or use nonsensitive() if it may be.",
+                block.value.range,
+            )
+        )
+    if EPHEMERAL in marks:
+        text = f'The output "{name}" would be stored in the state, and its value is ephemeral.'
+        builder.evaluation.diagnostics.append(error("Invalid use of ephemeral value", text, block.value.range))
+    old = builder.state.outputs.get(name)
+    return OutputChange(
+        name,
+        old.value if old is not None else None,
+        content,
+        type_of(value),
+        block.sensitive,
+        existed=old is not None,
+    )

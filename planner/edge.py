@@ -1,0 +1,201 @@
+"""Making a plan: the edge that does the reads which the pure step names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from hythe.planner.refresh import Refreshed, Unreachable, refresh
+from hythe.provider.hosts import Hosts
+
+from hythe import __version__
+from hythe.diagnostic import Diagnostic, error, has_errors, warning
+from hythe.event import Sink, ignore
+from hythe.modules.config import Config
+from hythe.modules.language.functions.registry import Environment
+from hythe.modules.language.rendering import with_templates
+from hythe.modules.variables import storable
+from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, PlanOptions
+from hythe.planner.evaluator import ApplyEvaluator
+from hythe.planner.expand import Evaluation
+from hythe.planner.inputs import RecordingReader
+from hythe.planner.plan import ConfigSnapshot, Plan
+from hythe.planner.program import Program, compile_config
+from hythe.provider.protocol import Attributes, Observed, Project, ProviderError, ReadContext
+from hythe.provider.registry import Registry
+from hythe.state.model import InstanceState, State
+from hythe.value import Value
+
+MAX_ROUNDS = 50
+
+
+def project_of(config: Config) -> Project:
+    """The project's name: as set, else that of its folder; its suffix tells checkouts apart."""
+    root = os.path.realpath(config.root)
+    name = config.settings.project or os.path.basename(root) or "root"
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "project"
+    return Project(name[:32], sha256(root.encode()).hexdigest()[:6], root)
+
+
+@dataclass(slots=True)
+class Session:
+    """What planning and applying one configuration share."""
+
+    config: Config
+    variables: Mapping[str, Value]
+    registry: Registry
+    hosts: Hosts
+    lock: Mapping[str, str] = field(default_factory=dict)
+    sink: Sink = ignore
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    parallelism: int = 10
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A finished plan with what apply needs to go on without loading everything again."""
+
+    plan: Plan | None
+    diagnostics: list[Diagnostic]
+    program: Program | None = None
+    refreshed: Refreshed | None = None
+    reader: RecordingReader | None = None
+    started: datetime | None = None
+
+
+def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
+    """Refresh, read data sources in as many rounds as it takes, and build the plan."""
+    program, found = compile_config(session.config, session.registry)
+    if has_errors(found):
+        return Outcome(None, found, program)
+    started = session.now()
+    project = project_of(session.config)
+    refreshed = _refresh(session, state, options, project)
+    observe = _observer(refreshed)
+    reader = RecordingReader(session.config.root)
+    environment = _environment(reader, session.config.root, started, unknown_impure=True)
+
+    def evaluation(builder: Builder) -> Evaluation:
+        return Evaluation(
+            program, session.variables, environment, builder, project=project, reader=reader, lock=session.lock
+        )
+
+    data: dict[str, Attributes | Diagnostic] = {}
+    for _ in range(MAX_ROUNDS):
+        builder = Builder(program, evaluation, state, observe, session.registry, options, data)
+        result = builder.build()
+        if not result.requests or has_errors(result.diagnostics):
+            break
+        for request in result.requests:
+            data[request.address] = _read_data(session, state, request, project)
+    else:
+        result.diagnostics.append(error("Data sources do not settle", "Their reads kept asking for further reads."))
+    found += result.diagnostics
+    found += _unreachable(refreshed, options)
+    outcome = Outcome(None, found, program, refreshed, reader, started)
+    if not has_errors(found):
+        outcome.plan = _assemble(session, state, options, result, reader, started)
+    return outcome
+
+
+def _environment(reader: RecordingReader, root: str, started: datetime, *, unknown_impure: bool) -> Environment:
+    home = os.path.expanduser("~")
+    return with_templates(
+        Environment(reader=reader, base_dir=root, now=started, unknown_impure=unknown_impure, home=home)
+    )
+
+
+def _refresh(session: Session, state: State, options: PlanOptions, project: Project) -> Refreshed:
+    if not options.refresh:
+        return Refreshed()
+    return refresh(
+        state,
+        session.registry,
+        session.hosts,
+        parallelism=session.parallelism,
+        sink=session.sink,
+        project=project,
+        base_dir=session.config.root,
+    )
+
+
+def _observer(refreshed: Refreshed) -> Observe:
+    def observe(prior: InstanceState) -> Observed | Unreachable:
+        found = refreshed.get(prior.id)
+        return dict(prior.attributes) if found is None else found
+
+    return observe
+
+
+def _read_data(session: Session, state: State, request: DataRequest, project: Project) -> Attributes | Diagnostic:
+    kind = session.registry.kind(request.kind)
+    try:
+        owner = state.instances.get(request.host) if request.host is not None else None
+        host = session.hosts.get(request.host, owner.attributes if owner is not None else None)
+        context = ReadContext(host, session.hosts.local, state.lineage, session.config.root, project)
+        return kind.read_data(context, request.attributes)
+    except ProviderError as failure:
+        return failure.diagnostics[0]
+    except NotImplementedError:
+        return error("No data source", f"The kind {request.kind} cannot be read as data.")
+
+
+def _unreachable(refreshed: Refreshed, options: PlanOptions) -> list[Diagnostic]:
+    out: list[Diagnostic] = []
+    told: set[str] = set()
+    for found in refreshed.unreachable():
+        text = "; ".join(f"{d.summary}: {d.detail}" for d in found.diagnostics)
+        if text in told:
+            continue
+        told.add(text)
+        make = error if options.fail_on_unknown else warning
+        out.append(make("Host not reachable", f"What is on {found.host} is not known and stays as recorded. {text}"))
+    return out
+
+
+def _assemble(
+    session: Session,
+    state: State,
+    options: PlanOptions,
+    result: BuildResult,
+    reader: RecordingReader,
+    started: datetime,
+) -> Plan:
+    values, sensitive = storable(session.config, session.variables)
+    return Plan(
+        version=__version__,
+        lineage=state.lineage,
+        serial=state.serial,
+        mode=options.mode,
+        created=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        config=ConfigSnapshot(session.config.root, dict(session.config.files), dict(reader.inputs), values, sensitive),
+        changes=tuple(result.changes),
+        drift=tuple(result.drift),
+        outputs=tuple(result.outputs),
+        targets=options.targets,
+        complete=not (options.targets or options.excludes),
+    )
+
+
+def make_evaluator(session: Session, plan: Plan, outcome: Outcome | None = None) -> ApplyEvaluator:
+    """What apply evaluates with: the plan's own program, or one compiled from its configuration."""
+    program = outcome.program if outcome is not None else None
+    reader = outcome.reader if outcome is not None else None
+    if program is None:
+        program, _ = compile_config(session.config, session.registry)
+    reader = reader or RecordingReader(session.config.root)
+    started = datetime.fromisoformat(plan.created.replace("Z", "+00:00"))
+    environment = _environment(reader, session.config.root, started, unknown_impure=False)
+    return ApplyEvaluator(
+        plan,
+        program,
+        session.variables,
+        environment,
+        project=project_of(session.config),
+        reader=reader,
+        lock=session.lock,
+    )

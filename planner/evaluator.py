@@ -1,0 +1,162 @@
+"""Evaluation during apply: what was unknown in the plan, from the configuration that it carries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING, Any
+
+from hythe.address import Key, parse_address
+from hythe.diagnostic import Diagnostic, error
+from hythe.planner.changes import for_replacement, settled
+from hythe.planner.expand import Evaluation
+from hythe.planner.exposure import expose, plain
+from hythe.planner.plan import Action, Change, Plan
+from hythe.planner.program import CompiledBlock, Program
+from hythe.provider.protocol import Attributes, Project, Reader
+from hythe.provider.schema import Path
+from hythe.state.model import InstanceState, OutputState, State
+from hythe.value import ANY, STRING, Instance, Reference, Unknown, Value
+
+if TYPE_CHECKING:
+    from hythe.modules.language.functions.registry import Environment
+
+Evaluated = tuple[Attributes, tuple[Path, ...], tuple[str, ...], list[Diagnostic]]
+"""Attributes, their sensitive paths, the instances they rest on, and what was found wrong."""
+
+
+class ApplyEvaluator:
+    """Evaluates instances while a plan is applied. Safe for several threads, one at a time inside."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        program: Program,
+        variables: Mapping[str, Value],
+        environment: Environment,
+        *,
+        project: Project,
+        reader: Reader,
+        lock: Mapping[str, str],
+    ) -> None:
+        self.plan = plan
+        self.program = program
+        self._changes = {c.address: c for c in plan.changes if not c.deposed}
+        self._state = State(plan.lineage)
+        self._values: dict[str, tuple[object, Value]] = {}
+        self._mutex = threading.Lock()
+        # timestamps and the like are known now
+        environment = with_fields(environment, unknown_impure=False)
+        self._evaluation = Evaluation(
+            program, variables, environment, self, project=project, reader=reader, lock=lock, keep_unknown=False
+        )
+        self._local_order = [node[1] for node in program.order if node[0] == "local"]
+
+    # -- the world ------------------------------------------------------------------------------
+
+    def instance(self, block: CompiledBlock, key: Key) -> Value:
+        """The value of an instance: from state where its operation is done, as planned where not."""
+        address = str(block.address.instance(key))
+        current = self._state.instances.get(address)
+        known = self._values.get(address)
+        if known is not None and known[0] is current:
+            return known[1]
+        view = self._view(self._changes.get(address), current)
+        if view is None:
+            return Unknown(ANY)
+        attributes, sensitive, identity = view
+        exposed = expose(block.kind.schema, attributes, sensitive, self.resolve)
+        value = Instance(exposed, block.block.kind, address, identity)
+        self._values[address] = (current, value)
+        return value
+
+    @staticmethod
+    def _view(
+        change: Change | None, current: InstanceState | None
+    ) -> tuple[Mapping[str, Any], tuple[Path, ...], str | Unknown] | None:
+        if change is None or change.after is None:
+            return None if current is None else (current.attributes, current.sensitive, current.id)
+        if change.mode == "data":
+            if change.action is Action.READ and current is not None:
+                return current.attributes, current.sensitive, current.id
+            return change.after, change.after_sensitive, str(change.after.get("id", change.address))
+        made_anew = change.action in (Action.CREATE, Action.REPLACE)
+        if current is None or (made_anew and current.id == change.id):
+            return change.after, change.after_sensitive, Unknown(STRING)
+        if made_anew or change.action is Action.NOOP:
+            return current.attributes, current.sensitive, current.id
+        merged = {k: current.attributes.get(k) if isinstance(v, Unknown) else v for k, v in change.after.items()}
+        return merged, change.after_sensitive, current.id
+
+    def resolve(self, reference: Reference) -> Value:
+        """The value behind a reference."""
+        at = parse_address(reference.address)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        return Unknown(ANY) if block is None else self.instance(block, at.key)
+
+    # -- what apply asks for --------------------------------------------------------------------
+
+    def attributes(self, address: str, state: State) -> Evaluated:
+        """What an instance shall be, with everything known that its dependencies made known."""
+        at = parse_address(address)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        if block is None:
+            text = f"The configuration in the plan has no {at.block}, although it plans {address}."
+            return {}, (), (), [error("Plan does not match its configuration", text, address=address)]
+        with self._mutex:
+            self._begin(state)
+            found = self._evaluation.diagnostics
+            if at.key not in self._evaluation.expansion(block).keys:
+                text = f"{address} was planned, and now the configuration has no such instance. Make a new plan."
+                return {}, (), (), [*found, error("Plan no longer fits", text, block.block.range, address=address)]
+            desired = self._evaluation.desired(block, at.key)
+            problems = list(found)
+        if desired is None:
+            return {}, (), (), problems
+        change = self._changes.get(address)
+        attributes = desired.attributes
+        if change is not None and change.before is not None and block.block.mode == "managed":
+            attributes = settled(block, desired, change.before)
+            if change.action is Action.REPLACE:
+                attributes = for_replacement(block, desired, attributes)
+        return attributes, desired.sensitive, tuple(sorted(desired.reads - {address})), problems
+
+    def _begin(self, state: State) -> None:
+        self._state = state
+        self._evaluation.diagnostics.clear()
+
+    def postconditions(self, address: str, state: State) -> list[Diagnostic]:
+        """What the ``postcondition`` blocks of an instance say of it as it is now."""
+        at = parse_address(address)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        if block is None or not block.postconditions:
+            return []
+        with self._mutex:
+            self._begin(state)
+            scope = self._evaluation.instance_scope(block, at.key)
+            scope.roots = {**scope.roots, "self": self.instance(block, at.key)}
+            self._evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
+            return list(self._evaluation.diagnostics)
+
+    def outputs(self, state: State) -> tuple[dict[str, OutputState], list[Diagnostic]]:
+        """The root outputs over the state as it is now; those that cannot be told are left out."""
+        from hythe.modules.language.types import type_of
+        from hythe.value import is_known
+
+        out: dict[str, OutputState] = {}
+        with self._mutex:
+            self._begin(state)
+            planned = {o.name for o in self.plan.outputs if not o.removed}
+            for name, (block, compiled, rules) in self.program.outputs.items():
+                if name not in planned:
+                    if name in state.outputs:
+                        out[name] = state.outputs[name]
+                    continue
+                scope = self._evaluation.scope()
+                self._evaluation.check_rules(rules, scope, "Output precondition failed")
+                value = compiled.evaluate(scope)
+                content = plain(value, (), [], set(), reference=False)
+                if is_known(content):
+                    out[name] = OutputState(content, type_of(value), block.sensitive)
+            return out, list(self._evaluation.diagnostics)
