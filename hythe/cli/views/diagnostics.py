@@ -114,7 +114,7 @@ class DiagnosticView:
         if range is None:
             return [f"  with {clean(address)}"] if address else []
         text = self.sources(range.filename)
-        context = _context(text, range) if text is not None else None
+        context = enclosing_block(text, range) if text is not None else None
         head = f"  on {clean(range.filename)} line {range.line}"
         head += f", in {context}:" if context else ":"
         out = [f"  with {clean(address)},"] if address else []
@@ -159,7 +159,7 @@ def _numbers(first: int, last: int) -> range:
     return range(first, last + 1)
 
 
-def _context(text: str, range: Range) -> str | None:
+def enclosing_block(text: str, range: Range) -> str | None:
     """The header of the top-level block around a range: ``resource "container" "web"``."""
     lines = text.splitlines()
     for at in _numbers(1, range.line)[::-1]:
