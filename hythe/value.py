@@ -19,12 +19,25 @@ Everything here is immutable by convention: nobody changes a value that somebody
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import MAX_PREC, Context, Decimal
 from typing import Any, TypeAlias
 
 Value: TypeAlias = Any
 """Any language value as listed above."""
+
+
+_IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def _spell_name(name: str) -> str:
+    """An attribute name as types spell it: in quotes where it is no identifier."""
+    if _IDENTIFIER.fullmatch(name):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 class Type:
@@ -75,7 +88,8 @@ class Type:
             return f"tuple([{', '.join(map(str, self.elements))}])"
         if self.name == "object":
             inner = ", ".join(
-                f"{k} = optional({t})" if k in self.optional else f"{k} = {t}" for k, t in self.attributes.items()
+                f"{_spell_name(k)} = optional({t})" if k in self.optional else f"{_spell_name(k)} = {t}"
+                for k, t in self.attributes.items()
             )
             return f"object({{{inner}}})"
         return self.name
@@ -386,8 +400,7 @@ def _parse_type(text: str) -> tuple[Type, str]:
         optional: dict[str, Value] = {}
         rest = text[8:].lstrip()
         while not rest.startswith("}"):
-            name, _, rest = rest.partition("=")
-            name, rest = name.strip(), rest.lstrip()
+            name, rest = _parse_name(rest)
             if rest.startswith("optional("):
                 optional[name] = None
                 attributes[name], rest = _parse_type(rest[9:].lstrip())
@@ -397,6 +410,15 @@ def _parse_type(text: str) -> tuple[Type, str]:
             rest = rest.removeprefix(",").lstrip()
         return object_of(attributes, optional), _expect(rest, "})")
     raise ValueError(f"not a type: {text!r}")
+
+
+def _parse_name(text: str) -> tuple[str, str]:
+    """An attribute name, quoted or not, and what follows its equals sign."""
+    quoted = _QUOTED.match(text)
+    if quoted is not None:
+        return re.sub(r"\\(.)", r"\1", quoted[1]), _expect(text[quoted.end() :].lstrip(), "=")
+    name, _, rest = text.partition("=")
+    return name.strip(), rest.lstrip()
 
 
 def _expect(text: str, token: str) -> str:

@@ -383,14 +383,10 @@ def _compile_blocks(
 
 
 def _compile_nested(block: tree.Block, spec: BlockSpec, diagnostics: list[Diagnostic]) -> CompiledBody:
-    return _compile(
-        block.body, spec.schema, frozenset(), diagnostics, tree.Node(block.start, block.header_end)
-    )
+    return _compile(block.body, spec.schema, frozenset(), diagnostics, tree.Node(block.start, block.header_end))
 
 
-def _check_labels(
-    block: tree.Block, spec: BlockSpec, source: tree.Source, diagnostics: list[Diagnostic]
-) -> bool:
+def _check_labels(block: tree.Block, spec: BlockSpec, source: tree.Source, diagnostics: list[Diagnostic]) -> bool:
     if len(block.labels) == spec.labels:
         return True
     wanted = f"{spec.labels} label{'' if spec.labels == 1 else 's'}" if spec.labels else "no labels"

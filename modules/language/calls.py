@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hythe.modules.language.functions.registry import FunctionError
+from functools import cache
+
+from hythe.modules.language.functions.registry import Environment, FunctionError
+from hythe.modules.language.rendering import with_templates
 
 from hythe.diagnostic import Diagnostic, did_you_mean
 from hythe.modules.language import types
@@ -30,9 +33,7 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
         values = [arg(scope) for arg in args]
         if registry.lookup(name) is None:
             hint = did_you_mean(name, registry.names())
-            return scope.report(
-                source, node, "Call to unknown function", f'There is no function named "{name}".{hint}'
-            )
+            return scope.report(source, node, "Call to unknown function", f'There is no function named "{name}".{hint}')
         if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
             return Unknown(ANY)
         if not expand:
@@ -76,19 +77,24 @@ def _invoke(node: tree.Call, name: str, values: list[Value], scope: Scope, sourc
         index = exc.argument_index
         if index is None or not node.args:
             return scope.report(
-                source, node, "Error in function call", f'Call to function "{name}" failed: {exc}.'.replace("..", ".")
+                source, node, "Error in function call", _sentence(f'Call to function "{name}" failed: {exc}')
             )
         place = node.args[min(index, len(node.args) - 1)]
         return scope.report(
             source,
             place,
             "Invalid function argument",
-            f'Invalid value for argument {index + 1} of function "{name}": {exc}.'.replace("..", "."),
+            _sentence(f'Invalid value for argument {index + 1} of function "{name}": {exc}'),
         )
 
 
-def _default_environment() -> registry.Environment:
-    return registry.Environment()
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+@cache
+def _default_environment() -> Environment:
+    return with_templates(Environment())
 
 
 def _attempt(run: Run, scope: Scope) -> tuple[Value, list[Diagnostic]]:

@@ -54,9 +54,7 @@ def compile_conditional(node: tree.Conditional | tree.TemplateIf, compiler: Comp
     return Code(run, pure=test.pure and then.pure and otherwise.pure)
 
 
-def decide(
-    condition: Value, scope: Scope, source: tree.Source, node: tree.Node
-) -> tuple[bool | None, frozenset[str]]:
+def decide(condition: Value, scope: Scope, source: tree.Source, node: tree.Node) -> tuple[bool | None, frozenset[str]]:
     """What a condition says (None: not known yet, or in error), and its marks."""
     condition, marks = unmark(condition)
     if type(condition) is bool:
@@ -69,9 +67,7 @@ def decide(
     try:
         plain = convert.convert(condition, BOOL)
     except convert.ConversionError as exc:
-        scope.report(
-            source, node, "Incorrect condition type", f"The condition must be true or false: {exc.message}."
-        )
+        scope.report(source, node, "Incorrect condition type", f"The condition must be true or false: {exc.message}.")
         return None, marks
     return (plain if type(plain) is bool else None), marks
 
@@ -107,8 +103,7 @@ def common_type(
             source,
             node,
             "Inconsistent conditional result types",
-            "The true and false result expressions must have consistent types. "
-            f"{describe_mismatch(first, second)}.",
+            f"The true and false result expressions must have consistent types. {describe_mismatch(first, second)}.",
         )
         return ANY
     return unified

@@ -60,8 +60,7 @@ def compile_object(node: tree.ObjectCons, compiler: Compiler) -> Code:
         return Code(run_fixed, pure=pure)
     source = compiler.source
     pairs = tuple(
-        (key.strict(), value.strict(), place)
-        for key, value, (place, _) in zip(keys, values, node.items, strict=True)
+        (key.strict(), value.strict(), place) for key, value, (place, _) in zip(keys, values, node.items, strict=True)
     )
 
     def run(scope: Scope) -> Value:
@@ -223,7 +222,7 @@ class ObjectCollector(TupleCollector):
                 self._source,
                 self._node.key or self._node,
                 "Duplicate object key",
-                f'Two different items produced the key "{name}" in this \'for\' expression. If duplicates are '
+                f"Two different items produced the key \"{name}\" in this 'for' expression. If duplicates are "
                 "expected, put an ellipsis (...) after the value expression to group by key.",
             )
             return None

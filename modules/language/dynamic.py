@@ -237,9 +237,7 @@ def _check_parts(
             )
         )
     if "for_each" not in block.body.attributes:
-        diagnostics.append(
-            error("Missing required argument", 'A dynamic block needs the argument "for_each".', where)
-        )
+        diagnostics.append(error("Missing required argument", 'A dynamic block needs the argument "for_each".', where))
     if spec.labels and "labels" not in block.body.attributes:
         diagnostics.append(
             error(

@@ -181,6 +181,4 @@ def _conditional(expr: tree.Conditional, source: tree.Source, scope: Scope) -> E
     rest, rest_marks = unmark(_code(other, source).strict()(scope.discarding()))
     kind = common_type(expr, *((value, rest) if chosen else (rest, value)), scope, source)
     value = as_type(value, kind, scope, source, expr)
-    return Elements(
-        mark(value, marks | more | rest_marks), base.reads | elements.base_reads, elements.element_reads
-    )
+    return Elements(mark(value, marks | more | rest_marks), base.reads | elements.base_reads, elements.element_reads)

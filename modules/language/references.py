@@ -25,9 +25,7 @@ def references(expr: tree.Expression, source: tree.Source) -> tuple[Traversal, .
 
     Names that a ``for`` of the expression binds itself, and function names, are none.
     """
-    return tuple(
-        Traversal(root, steps, source.range(node.start, node.end)) for root, steps, node in _walk(expr)
-    )
+    return tuple(Traversal(root, steps, source.range(node.start, node.end)) for root, steps, node in _walk(expr))
 
 
 _Found = tuple[str, tuple[Step, ...], tree.Node]

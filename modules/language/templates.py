@@ -76,9 +76,7 @@ def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) ->
     try:
         text = convert.convert(value, STRING)
     except convert.ConversionError as exc:
-        scope.report(
-            source, node, _SUMMARY, f"Cannot include the given value in a string template: {exc.message}."
-        )
+        scope.report(source, node, _SUMMARY, f"Cannot include the given value in a string template: {exc.message}.")
         return None
     return text if type(text) is str else None
 

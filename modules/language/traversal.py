@@ -240,9 +240,7 @@ def _converted_key(key: Value, kind: Type, scope: Scope, source: tree.Source, no
         return _MISSING
 
 
-def _dict_element(
-    value: dict[str, Value], key: Value, scope: Scope, source: tree.Source, node: tree.Node
-) -> Value:
+def _dict_element(value: dict[str, Value], key: Value, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
     if type(key) is not str:
         key = _converted_key(key, STRING, scope, source, node)
         if key is _MISSING:
@@ -271,9 +269,7 @@ def _sequence_element(
         if type(key) is Unknown:
             return Unknown(value.element) if isinstance(value, List) else Unknown(ANY)
         if type(key) is Decimal:
-            return _invalid(
-                scope, source, node, f"An index must be a whole number, and {key} has a fractional part."
-            )
+            return _invalid(scope, source, node, f"An index must be a whole number, and {key} has a fractional part.")
     if 0 <= key < len(value):
         return value[key]
     if key < 0:
@@ -321,7 +317,8 @@ def _not_indexable(kind: Type, scope: Scope, source: tree.Source, node: tree.Nod
             "Elements of a set are identified only by their value and have no index or key to select with. "
             "Use a for expression, or convert the set with tolist().",
         )
-    return _invalid(scope, source, node, f"This value is {types.describe_with_article(kind)}, so it does not have any indices.")
+    found = types.describe_with_article(kind)
+    return _invalid(scope, source, node, f"This value is {found}, so it does not have any indices.")
 
 
 def constant_of(node: tree.Literal) -> Code:
