@@ -36,7 +36,7 @@ class Cli:
             return
         self.reported.update(new)
         self.out.flush()
-        sources = self.sources or _files_below(self.root)
+        sources = sources_for(self)
         view = DiagnosticView(
             self.err.paint, self.err.width, box=self.err.live, sources=sources, compact_warnings=self.compact_warnings
         )
@@ -68,10 +68,11 @@ class Cli:
         return line.rstrip("\n") if line else None
 
 
-def _files_below(root: str) -> Sources:
+def sources_for(cli: Cli) -> Sources:
+    """Where diagnostics find the text they point at: loaded files, else those in the folder."""
     from hythe.cli.views.diagnostics import sources_of
 
-    return sources_of({}, root)
+    return cli.sources or sources_of({}, cli.root)
 
 
 def open_cli(root: str, *, color: bool = True) -> Cli:

@@ -19,21 +19,14 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class DurationType(click.ParamType):
-    """``30s``, ``1m30s``, ``500ms``, or a plain number of seconds; as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds. Fails with a usage error."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        text = str(value).strip()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            return float(text)
-        if not re.fullmatch(rf"({_DURATION.pattern})+", text):
-            usage_error(f'"{text}" is not a duration: write it like 30s or 1m30s.')
-        return sum(float(n) * _SECONDS[u] for n, u in _DURATION.findall(text))
+def duration(text: str) -> float:
+    """Seconds of ``30s``, ``1m30s``, ``500ms`` or a plain number of seconds. Raises click.UsageError."""
+    text = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not re.fullmatch(rf"({_DURATION.pattern})+", text):
+        usage_error(f'"{text}" is not a duration: write it like 30s or 1m30s.')
+    return sum(float(n) * _SECONDS[u] for n, u in _DURATION.findall(text))
 
 
 def switch(name: str, default: bool, help: str) -> Callable[[Function], Function]:
@@ -67,7 +60,7 @@ variables = stack(
 )
 locking = stack(
     switch("--lock", True, "Hold the state lock."),
-    click.option("--lock-timeout", type=DurationType(), default="0s", help="How long to wait for the lock."),
+    click.option("--lock-timeout", type=duration, default="0s", metavar="DURATION", help="How long to wait for the lock."),
 )
 planning = stack(
     variables,

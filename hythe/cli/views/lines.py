@@ -221,7 +221,7 @@ class LineWriter:
             return
         self.put(depth, "~", f"{prefix}[{self._note(names)}")
         tokens = [[t if t is not None else repr(v) for t, v in zip(ts, vs)] for ts, vs in zip(texts, values)]
-        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
+        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, tokens[0], tokens[1], autojunk=False).get_opcodes():
             if tag == "equal":
                 self.note(depth + 2, f"({i2 - i1} unchanged)")
                 continue
