@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from hythe.modules.language.functions.registry import Environment, FunctionError
-from hythe.modules.language.rendering import with_templates
-
 from hythe.diagnostic import Diagnostic, did_you_mean
 from hythe.modules.language import types
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.functions import registry
+from hythe.modules.language.functions.registry import Environment, FunctionError
+from hythe.modules.language.rendering import with_templates
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
 from hythe.value import ANY, BOOL, Unknown, Value, is_known, is_null, mark, unmark, unmark_deep

@@ -63,3 +63,6 @@ class Compiler(Protocol):
 
     def compile(self, node: Expression) -> Code:
         """The code of any node."""
+
+    def fold(self, code: Code) -> Code:
+        """The code, computed already where it depends on nothing else and has no errors."""

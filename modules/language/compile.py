@@ -66,7 +66,10 @@ class ExpressionCompiler:
 
     def compile(self, node: tree.Expression) -> Code:
         """The code of a node, computed already where it depends on nothing else."""
-        code = _COMPILERS[type(node)](node, self)
+        return self.fold(_COMPILERS[type(node)](node, self))
+
+    def fold(self, code: Code) -> Code:
+        """The code, computed already where it depends on nothing else and has no errors."""
         if code.pure and not code.constant:
             scope = Scope({})
             value = code.run(scope)

@@ -130,16 +130,16 @@ def _undecided(
     then, marks = unmark(then)
     otherwise, more = unmark(otherwise)
     marks |= more
-    kind = common_type(node, then, otherwise, scope, source)
-    if kind is None:
-        # unlike values of one Python class may still differ in type
-        kind = types.type_of(then)
-        other = types.type_of(otherwise)
-        if kind is not other:
-            kind = types.unify([kind, other]) or ANY
+    kind = common_type(node, then, otherwise, scope, source) or _shared(types.type_of(then), types.type_of(otherwise))
     if is_null(then) and is_null(otherwise):
         return mark(None if kind is ANY else Null(kind), marks)
     return mark(_narrowed(then, otherwise, kind), marks)
+
+
+def _shared(first: Type, second: Type) -> Type:
+    if first is second:
+        return first
+    return ANY if first is ANY or second is ANY else types.unify([first, second]) or ANY
 
 
 def _narrowed(then: Value, otherwise: Value, kind: Type) -> Value:

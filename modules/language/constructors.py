@@ -218,11 +218,12 @@ class ObjectCollector(TupleCollector):
         elif self._node.group:
             self._groups.setdefault(name, []).append(value)
         elif name in self._values:
+            shown = "same sensitive key" if more else f'key "{name}"'
             scope.report(
                 self._source,
                 self._node.key or self._node,
                 "Duplicate object key",
-                f"Two different items produced the key \"{name}\" in this 'for' expression. If duplicates are "
+                f"Two different items produced the {shown} in this 'for' expression. If duplicates are "
                 "expected, put an ellipsis (...) after the value expression to group by key.",
             )
             return None

@@ -73,8 +73,21 @@ _COMPARISON: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compile_binary(node: tree.Binary, compiler: Compiler) -> Code:
-    """Any operator with two operands."""
-    left, right = compiler.compile(node.left), compiler.compile(node.right)
+    """Any operator with two operands.
+
+    Long chains (``a + b + c ...``) nest on the left; they are compiled without nesting as deep.
+    """
+    chain = [node]
+    while isinstance(chain[-1].left, tree.Binary):
+        chain.append(chain[-1].left)
+    left = compiler.compile(chain[-1].left)
+    for link in reversed(chain):
+        left = compiler.fold(_compile_link(link, left, compiler))
+    return left
+
+
+def _compile_link(node: tree.Binary, left: Code, compiler: Compiler) -> Code:
+    right = compiler.compile(node.right)
     pure = left.pure and right.pure
     if node.op in ("&&", "||"):
         return Code(_logic(node, left.strict(), right.strict(), compiler.source), pure=pure)

@@ -93,7 +93,13 @@ def get_attribute(value: Value, name: str | int, scope: Scope, source: tree.Sour
     if isinstance(name, int):
         return get_index(value, name, scope, source, node)
     if type(value) is Marked:
-        return mark(get_attribute(value.value, name, scope, source, node), value.marks)
+        inner = scope.captured()
+        found = get_attribute(value.value, name, inner, source, node)
+        if inner.diagnostics:
+            # what names there are may be the secret
+            detail = f'There is no attribute named "{name}" in this value, which is not shown as it is sensitive.'
+            return scope.report(source, node, inner.diagnostics[0].summary, detail)
+        return mark(found, value.marks)
     if isinstance(value, dict):
         if name in value:
             return value[name]
@@ -180,7 +186,11 @@ def get_index(value: Value, key: Value, scope: Scope, source: tree.Source, node:
     if type(value) is Marked or type(key) is Marked:
         value, marks = unmark(value)
         key, key_marks = unmark(key)
-        found = get_index(value, key, scope, source, node)
+        inner = scope.captured()
+        found = get_index(value, key, inner, source, node)
+        if inner.diagnostics:
+            detail = "The key does not identify an element here. Neither is shown, as they are sensitive."
+            return scope.report(source, node, inner.diagnostics[0].summary, detail)
         if isinstance(found, Lazy):
             found = found.force(scope.reads)
         return mark(found, marks | key_marks)

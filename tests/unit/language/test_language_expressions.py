@@ -276,6 +276,20 @@ def test_deep_nesting_is_a_diagnostic() -> None:
     assert diagnostics
 
 
+def test_long_chains_are_not_deep() -> None:
+    assert ev("x" + " + x" * 500, x=1) == 501
+    assert ev(" && ".join(["true"] * 3000)) is True
+
+
+@pytest.mark.parametrize("source", ["m[k]", 'm["secret-kex"]', "m.secret-kex", "{for x in [1, 2] : k => x}", "[1][n]"])
+def test_messages_show_nothing_sensitive(source: str) -> None:
+    m = Sensitive({"secret-key": 1})
+    _, detail = problem(source, m=m, k=Sensitive("secret-kez"), n=Sensitive(77))
+    assert "secret-key" not in detail
+    assert "secret-kez" not in detail
+    assert "77" not in detail
+
+
 def test_endless_loops_are_cut_off() -> None:
     items = "[" + ",".join("1" * 1 for _ in range(300)) + "]"
     source = f"[for a in {items} : [for b in {items} : [for c in {items} : 1]]]"
@@ -311,6 +325,7 @@ UNKNOWN = {"$unknown": "any"}
         ("u ? 1 : 1", 1),
         ('u ? 1 : "a"', {"$unknown": "string"}),
         ("u ? null : null", None),
+        ('u ? u : "a"', UNKNOWN),
         ("u.a.b[0]", UNKNOWN),
         ("uo.a", {"$unknown": "string"}),
         ("ul[0]", {"$unknown": "string"}),
