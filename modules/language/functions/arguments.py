@@ -1,0 +1,21 @@
+"""Helpers for reading arguments."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hythe.modules.language import equality
+from hythe.modules.language.functions.registry import FunctionError
+from hythe.value import Value, unmark_deep
+
+
+def whole(value: int | Decimal, index: int) -> int:
+    """The argument as an integer. Raises FunctionError when it has a fraction."""
+    if isinstance(value, int):
+        return value
+    raise FunctionError("a whole number is required", index)
+
+
+def same(a: Value, b: Value) -> bool | None:
+    """Whether two values are equal, marks aside; None when that is not known yet."""
+    return equality.equals(unmark_deep(a)[0], unmark_deep(b)[0])

@@ -1,0 +1,43 @@
+"""Strings as the language sees them: in normal form C, counted in grapheme clusters."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hythe.modules.language.functions.registry import FunctionError
+
+MAX_STRING = 64 * 1024 * 1024
+"""Characters that a function may produce."""
+
+
+def normalized(text: str) -> str:
+    """``text`` in Unicode's normal form C, as all strings of the language are."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def graphemes(text: str) -> list[str]:
+    """What a reader takes for single characters."""
+    if text.isascii() and "\r" not in text:
+        return list(text)
+    import regex
+
+    return regex.findall(r"\X", text)
+
+
+def length(text: str) -> int:
+    """How many characters a reader sees."""
+    return len(text) if text.isascii() and "\r" not in text else len(graphemes(text))
+
+
+def check_length(characters: int) -> None:
+    """Refuse results that are larger than anything sensible. Raises FunctionError."""
+    if characters > MAX_STRING:
+        raise FunctionError(f"the result would be longer than {MAX_STRING:,} characters")
+
+
+def decoded(content: bytes, refusal: FunctionError) -> str:
+    """``content`` as a string; raises ``refusal`` when it is no UTF-8."""
+    try:
+        return normalized(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise refusal from None
