@@ -65,7 +65,7 @@ class CompiledAttribute:
         if not spec.reference and kind is not ANY:
             value = self._converted(value, kind, scope)
         plain = unmark(value)[0]
-        if is_null(plain) and (plain is None or kind is not ANY):
+        if is_null(plain) and (plain is None or spec.reference or kind is not ANY):
             if spec.required:
                 self._report(
                     scope,

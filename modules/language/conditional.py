@@ -115,6 +115,8 @@ def as_type(value: Value, kind: Type | None, scope: Scope, source: tree.Source, 
         return value
     if kind is ANY:
         return Unknown(ANY)
+    if types.type_of(value) is kind:
+        return value  # converting would make plain objects of the instances in it
     try:
         return convert.convert(value, kind)
     except convert.ConversionError as exc:

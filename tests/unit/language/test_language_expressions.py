@@ -303,6 +303,9 @@ def test_instances_compare_by_whose_they_are() -> None:
     assert ev("a == a", a=a) is True
     value, _ = evaluate("c ? a : b", {"a": a, "b": b, "c": True})
     assert value is a
+    value, _ = evaluate("c ? {x = a} : null", {"a": a, "c": True})
+    assert isinstance(value, dict)
+    assert value["x"] is a
 
 
 UNKNOWN = {"$unknown": "any"}
