@@ -83,7 +83,7 @@ class Network(Kind):
         what = f'Removing network "{before.get("name", id)}"'
         if not any(_id(i) == id for i in _listed(engine)):
             return
-        users = usage.containers(engine, network=[id if engine.kind == "docker" else before["name"]])
+        users = usage.containers(engine, network=[id, before["name"]])
         foreign = [u for u in users if u.identity is None or u.identity.lineage != context.identity.lineage]
         if foreign:
             raise ProviderError(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from hythe.provider.container.place import HostReference, host_argument
 from hythe.provider.schema import Model, attr, block
 
 MODES = ("bridge", "macvlan", "ipvlan")
@@ -127,6 +128,7 @@ class NetworkModel(Model):
         "`com.docker.network.bridge.name`."
     )
     labels: dict[str, str] | None = attr(description="Labels on the engine's object.")
+    host: HostReference = host_argument()
     id: str | None = attr(description="The engine's id of the network.", computed=True)
     subnets: list[str] | None = attr(description="Ranges of addresses of the network.", computed=True)
 
@@ -161,6 +163,7 @@ class NetworkData(Model):
     """An existing network, selected by name."""
 
     name: str = attr(..., description="Name or id of the network on the engine.")
+    host: HostReference = host_argument()
     id: str | None = attr(description="The engine's id of the network.", computed=True)
     mode: str | None = attr(description="The network's driver.", computed=True)
     cidr: str | None = attr(description="The first range of addresses.", computed=True)

@@ -63,6 +63,8 @@ def _attributes(
 ) -> Attributes:
     out: Attributes = {"name": name, "mode": driver, "id": id, "subnets": [r["cidr"] for r in ranges]}
     out |= {k: v for k, v in rest.items() if v != {}}
+    if "host" in known:
+        out["host"] = known["host"]
     first: dict[str, Any] = ranges[0] if ranges else {}
     if known.get("subnet") or (len(ranges) > 1 and not known.get("cidr")):
         out["subnet"] = ranges

@@ -36,7 +36,7 @@ from hythe.provider.protocol import (
 from hythe.provider.schema import Effect, Path
 from hythe.value import STRING, Unknown, is_known
 
-_FROM_STATE = ("type", "seed", "protected", "allow_data_loss", "content_hash", "imported")
+_FROM_STATE = ("type", "host", "seed", "protected", "allow_data_loss", "content_hash", "imported")
 
 
 class Volume(Kind):
@@ -60,6 +60,8 @@ class Volume(Kind):
 
     def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
         """Why a change loses data."""
+        if path == ("host",):
+            return Hint(Effect.REPLACE, "content does not move with it", data_loss=True)
         if path == ("seed",):
             return Hint(Effect.REPLACE, "a volume is seeded only when it is made", data_loss=True)
         if path == ("content_hash",):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
 
+from hythe.provider.container.place import HostReference, host_argument
 from hythe.provider.schema import Effect, Model, attr, block
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -68,6 +69,7 @@ class VolumeModel(Model):
     allow_data_loss: bool = attr(
         False, description="Whether a change may replace the volume and so lose its content.", effect=Effect.LIVE
     )
+    host: HostReference = host_argument()
     content_hash: str | None = attr(description="Digest of the seed's content.", computed=True, data_loss=True)
     mountpoint: str | None = attr(description="Where the engine keeps the content on its host.", computed=True)
     created: str | None = attr(description="When it was made, as the engine tells.", computed=True, volatile=True)
@@ -85,6 +87,7 @@ class VolumeData(Model):
     """An existing volume, selected by name."""
 
     name: str = attr(..., description="Name of the volume on the engine.")
+    host: HostReference = host_argument()
     driver: str | None = attr(description="Volume driver.", computed=True)
     driver_options: dict[str, str] | None = attr(description="Options of the driver.", computed=True)
     labels: dict[str, str] | None = attr(description="Labels of the volume.", computed=True)
