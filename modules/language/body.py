@@ -126,12 +126,12 @@ class BlockSource(Protocol):
 class StaticBlock:
     """A nested block as written."""
 
-    __slots__ = ("_body", "_labels", "_range")
+    __slots__ = ("_block", "_body", "_labels")
 
-    def __init__(self, block: tree.Block, spec: BlockSpec, body: CompiledBody, source: tree.Source) -> None:
+    def __init__(self, block: tree.Block, spec: BlockSpec, body: CompiledBody) -> None:
+        self._block = block
         self._body = body
         self._labels = tuple(label.text for label in block.labels) if spec.labels else None
-        self._range = source.range(block.start, block.header_end)
 
     @property
     def constant(self) -> bool:
@@ -151,13 +151,14 @@ class StaticBlock:
 
     def range_of(self, path: tuple[PathPart, ...]) -> Range:
         """The range of a part, or of the header."""
-        return (self._body.range_of(path) if path else None) or self._range
+        inner = self._body.range_of(path) if path else None
+        return inner or self._block.body.source.range(self._block.start, self._block.header_end)
 
 
 class BlockGroup:
     """All blocks of one type in a body."""
 
-    __slots__ = ("_place", "_source", "name", "sources", "spec")
+    __slots__ = ("_source", "name", "place", "sources", "spec")
 
     def __init__(
         self, name: str, spec: BlockSpec, sources: list[BlockSource], source: tree.Source, place: tree.Node
@@ -166,7 +167,7 @@ class BlockGroup:
         self.spec = spec
         self.sources = sources
         self._source = source
-        self._place = place
+        self.place = place
 
     @property
     def constant(self) -> bool:
@@ -195,39 +196,37 @@ class BlockGroup:
         if count < least:
             scope.report(
                 self._source,
-                self._place,
+                self.place,
                 f"Insufficient {self.name} blocks",
                 f'At least {least} "{self.name}" block{"s are" if least > 1 else " is"} required here.',
             )
         elif most is not None and count > most:
             scope.report(
                 self._source,
-                self._place,
+                self.place,
                 f"Too many {self.name} blocks",
                 f'No more than {most} "{self.name}" block{"s are" if most > 1 else " is"} allowed here.',
             )
 
 
 class CompiledBody:
-    """A body ready to evaluate.
+    """A body ready to evaluate."""
 
-    ``ranges`` gives the place of each top-level argument and block type that is written in the
-    body; :meth:`range_of` that of any part.
-    """
-
-    __slots__ = ("_attributes", "_fixed", "_groups", "_references", "_varying", "ranges")
+    __slots__ = ("_attributes", "_fixed", "_groups", "_places", "_references", "_source", "_varying")
 
     def __init__(
         self,
         attributes: list[CompiledAttribute],
         groups: list[BlockGroup],
         absent: dict[str, Value],
-        ranges: dict[str, Range],
+        places: dict[str, tree.Node],
+        source: tree.Source,
         diagnostics: list[Diagnostic],
     ) -> None:
         self._attributes = {attribute.name: attribute for attribute in attributes}
         self._groups = {group.name: group for group in groups}
-        self.ranges = ranges
+        self._places = places
+        self._source = source
         self._references: tuple[Traversal, ...] | None = None
         # Constants are decoded here, once; a mistake in one is reported here and not per instance.
         scope = Scope({}, diagnostics=diagnostics)
@@ -268,6 +267,11 @@ class CompiledBody:
             self._references = tuple(found)
         return self._references
 
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Where each top-level argument, and the first block of each type, is written."""
+        return {name: self._source.range(node.start, node.end) for name, node in self._places.items()}
+
     def expression(self, name: str) -> Compiled | None:
         """The expression of an argument, None where it is not given."""
         attribute = self._attributes.get(name)
@@ -285,9 +289,8 @@ class CompiledBody:
         attribute = self._attributes.get(name)
         if attribute is not None:
             if not rest:
-                return self.ranges[name]
-            source = attribute.compiled.source
-            return inner_range(attribute.node.expression, rest, source) or self.ranges[name]
+                return self._source.range(attribute.node.start, attribute.node.end)
+            return inner_range(attribute.node.expression, rest, self._source)
         group = self._groups.get(name)
         if group is None or not group.sources:
             return None
@@ -318,13 +321,13 @@ def _compile(
     place: tree.Node,
 ) -> CompiledBody:
     source = body.source
-    ranges: dict[str, Range] = {}
+    places: dict[str, tree.Node] = {}
     attributes: list[CompiledAttribute] = []
     for name, node in body.attributes.items():
         spec = schema.attributes.get(name)
         if spec is not None:
             attributes.append(CompiledAttribute(node, spec, source))
-            ranges[name] = source.range(node.start, node.end)
+            places[name] = node
         elif name not in ignore:
             diagnostics.append(_unsupported_argument(node, schema, source))
     absent: dict[str, Value] = {}
@@ -339,8 +342,11 @@ def _compile(
                         source.range(place.start, place.end),
                     )
                 )
-    groups = _compile_blocks(body, schema, ignore, diagnostics, ranges, place)
-    return CompiledBody(attributes, groups, absent, ranges, diagnostics)
+    groups = _compile_blocks(body, schema, ignore, diagnostics, place)
+    for group in groups:
+        if group.sources:
+            places[group.name] = group.place
+    return CompiledBody(attributes, groups, absent, places, source, diagnostics)
 
 
 def _compile_blocks(
@@ -348,7 +354,6 @@ def _compile_blocks(
     schema: BodySchema,
     ignore: frozenset[str],
     diagnostics: list[Diagnostic],
-    ranges: dict[str, Range],
     place: tree.Node,
 ) -> list[BlockGroup]:
     from hythe.modules.language.dynamic import compile_dynamic
@@ -372,11 +377,10 @@ def _compile_blocks(
                 continue
             if not _check_labels(block, spec, source, diagnostics):
                 continue
-            block_source = StaticBlock(block, spec, _compile_nested(block, spec, diagnostics), source)
+            block_source = StaticBlock(block, spec, _compile_nested(block, spec, diagnostics))
         sources[name].append(block_source)
         if name not in places:
             places[name] = tree.Node(block.start, block.header_end)
-            ranges[name] = source.range(block.start, block.header_end)
     return [
         BlockGroup(name, spec, sources[name], source, places.get(name, place)) for name, spec in schema.blocks.items()
     ]

@@ -27,7 +27,7 @@ def parse_path(text: str) -> tuple[PathPart, ...]:
     return tuple(parts)
 
 
-def inner_range(expr: tree.Expression, path: tuple[PathPart, ...], source: tree.Source) -> Range | None:
+def inner_range(expr: tree.Expression, path: tuple[PathPart, ...], source: tree.Source) -> Range:
     """The range of the part of a tuple or object constructor, as deep as constructors go."""
     for part in path:
         inner = _item(expr, part)
