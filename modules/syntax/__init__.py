@@ -1,1 +1,70 @@
 """HCL text to a syntax tree with source ranges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hythe.diagnostic import Diagnostic
+from hythe.modules.syntax.tree import Body, Expression, Source
+
+if TYPE_CHECKING:
+    from hythe.modules.syntax.structure import StructureParser
+
+__all__ = ["parse", "parse_expression", "parse_json", "parse_template"]
+
+
+def _parser(text: str, filename: str, found: list[Diagnostic]) -> StructureParser:
+    import sys
+
+    from hythe.modules.syntax.structure import StructureParser
+
+    # nesting is bounded by the parser itself (cursor.MAX_DEPTH), at about eight frames a level
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 5_000))
+    return StructureParser(Source(filename, text.removeprefix("\ufeff")), found)
+
+
+def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
+    """Parse a file. The body holds everything that could be parsed."""
+    found: list[Diagnostic] = []
+    return _parser(text, filename, found).file(), found
+
+
+def parse_expression(text: str, filename: str) -> tuple[Expression | None, Source, list[Diagnostic]]:
+    """Parse a text that is one expression; None when it is none."""
+    from hythe.modules.syntax.cursor import SyntaxFailure
+
+    found: list[Diagnostic] = []
+    parser = _parser(text, filename, found)
+    parser.newlines = [False]
+    made: Expression | None = None
+    try:
+        parser.skip()
+        made = parser.expression()
+        parser.skip()
+        if parser.pos < parser.end:
+            detail = f"The expression ends here, and {parser.describe()} follows."
+            raise parser.fail(parser.pos, parser.pos + 1, "Extra characters after expression", detail)
+    except SyntaxFailure:
+        made = None
+    return made, parser.source, found
+
+
+def parse_template(text: str, filename: str) -> tuple[Expression | None, Source, list[Diagnostic]]:
+    """Parse a template file's text: no quotes, no escapes, ``${ }`` and ``%{ }`` work."""
+    from hythe.modules.syntax.cursor import SyntaxFailure
+
+    found: list[Diagnostic] = []
+    parser = _parser(text, filename, found)
+    made: Expression | None = None
+    try:
+        made = parser.bare()
+    except SyntaxFailure:
+        made = None
+    return (None if found else made), parser.source, found
+
+
+def parse_json(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
+    """Parse a file in the JSON form of the language."""
+    from hythe.modules.syntax import json
+
+    return json.parse(text, filename)

@@ -1,0 +1,397 @@
+"""Expressions, by recursive descent, with the precedence of HCL's native syntax."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from hythe.modules.syntax.cursor import SyntaxFailure
+from hythe.modules.syntax.templates import TemplateParser
+from hythe.modules.syntax.tree import (
+    Binary,
+    Call,
+    Conditional,
+    Expression,
+    For,
+    GetAttr,
+    Index,
+    Literal,
+    ObjectCons,
+    Parentheses,
+    Splat,
+    SplatItem,
+    TupleCons,
+    Unary,
+    Variable,
+)
+from hythe.value import number
+
+_LEVELS = (("||",), ("&&",), ("==", "!="), (">=", "<=", ">", "<"), ("+", "-"), ("*", "/", "%"))
+_LEVEL = {op: level for level, ops in enumerate(_LEVELS) for op in ops}
+_NUMBER = re.compile(r"\d(?:[\d.]*\d)?(?:[eE][+-]?\d+)?(?:[\d.]*\d)?")
+_VALID_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_INDEX = re.compile(r"\d+")
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+MAX_EXPONENT = 5_000
+
+
+class ExpressionParser(TemplateParser):
+    """Parses expressions."""
+
+    def expression(self) -> Expression:
+        """An expression: a conditional, or anything that binds tighter."""
+        with self.nested(self.pos):
+            condition = self._binary(0)
+            self.skip()
+            if not self.accept("?"):
+                return condition
+            self.skip()
+            then = self.expression()
+            self.skip()
+            if not self.accept(":"):
+                detail = (
+                    f"A conditional reads: condition ? value : other. A : was expected, and {self.describe()} found."
+                )
+                raise self.fail(self.pos, self.pos + 1, "Missing false expression in conditional", detail)
+            self.skip()
+            otherwise = self.expression()
+            return Conditional(condition.start, otherwise.end, condition, then, otherwise)
+
+    def _binary(self, least: int) -> Expression:
+        """Operators of at least a level, by precedence climbing: one frame however many levels."""
+        left = self._unary()
+        while True:
+            self.skip()
+            found = self._operator(least)
+            if found is None:
+                return left
+            op, level = found
+            self.pos += len(op)
+            self.skip()
+            right = self._binary(level + 1)
+            left = Binary(left.start, right.end, op, left, right)
+
+    def _operator(self, least: int) -> tuple[str, int] | None:
+        two = self.peek(2)
+        op = two if two in _LEVEL else two[:1]
+        level = _LEVEL.get(op)
+        if level is None or two == "%{":
+            if op and op in "&|":
+                detail = f"There is no operator {op}: use {op * 2} for logic."
+                raise self.fail(self.pos, self.pos + 1, "Unsupported operator", detail)
+            return None
+        return (op, level) if level >= least else None
+
+    def _unary(self) -> Expression:
+        op = self.peek()
+        if op not in ("-", "!") or self.peek(2) == "!=":
+            return self._with_traversals()
+        start = self.pos
+        with self.nested(start):
+            self.pos += 1
+            self.skip()
+            operand = self._unary()
+        return Unary(start, operand.end, op, operand)
+
+    # -- traversals -----------------------------------------------------------------------------
+
+    def _with_traversals(self) -> Expression:
+        return self._traversals(self._term())
+
+    def _traversals(self, source: Expression) -> Expression:
+        while True:
+            at = self.pos
+            self.skip()
+            if self.peek() == "." and self.peek(3) != "...":
+                self.pos += 1
+                source = self._after_dot(source)
+            elif self.peek() == "[":
+                source = self._index(source)
+            else:
+                self.pos = at
+                return source
+
+    def _after_dot(self, source: Expression) -> Expression:
+        self.skip()
+        start = self.pos
+        name = self.name()
+        if name is not None:
+            return GetAttr(source.start, self.pos, source, name)
+        digits = _INDEX.match(self.text, self.pos)
+        if digits is not None:
+            self.pos = digits.end()
+            return GetAttr(source.start, self.pos, source, int(digits.group()))
+        if self.accept("*"):
+            return self._attribute_splat(source)
+        raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
+
+    def _attribute_splat(self, source: Expression) -> Expression:
+        """``.*``: names only belong to each element; an index belongs to the result."""
+        each: Expression = SplatItem(self.pos, self.pos)
+        while self.peek() == "." and self.peek(3) != "...":
+            self.pos += 1
+            start = self.pos
+            if self.peek() == "*":
+                detail = "A splat inside an attribute-only splat is not allowed: use [*]."
+                raise self.fail(start, start + 1, "Nested splat expression not allowed", detail)
+            name = self.name()
+            digits = _INDEX.match(self.text, self.pos) if name is None else None
+            if digits is not None and re.match(r"\.\d", self.text[digits.end() : digits.end() + 2]):
+                detail = "Two legacy indices in a row are not possible here: use [ ] for them."
+                raise self.fail(start - 1, digits.end(), "Invalid legacy index syntax", detail)
+            if name is None and digits is None:
+                raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
+            if digits is not None:
+                self.pos = digits.end()
+            each = GetAttr(each.start, self.pos, each, name if name is not None else int(digits.group()))  # type: ignore[union-attr]
+        return Splat(source.start, self.pos, source, each, full=False)
+
+    def _index(self, source: Expression) -> Expression:
+        opening = self.pos
+        self.pos += 1
+        with self.within(newlines=False):
+            self.skip()
+            star = self.pos
+            if self.accept("*"):
+                self.skip()
+                if self.accept("]"):
+                    return self._full_splat(source)
+                self.pos = star
+            key = self._needed("Missing expression", "A key is needed between the brackets.")
+            self.skip()
+            if not self.accept("]"):
+                detail = f"A ] was expected to close the index, and {self.describe()} found."
+                raise self.fail(opening, self.pos, "Missing close bracket on index", detail)
+        return Index(source.start, self.pos, source, key)
+
+    def _full_splat(self, source: Expression) -> Expression:
+        self.newlines.append(self.newlines[-2])
+        try:
+            each = self._traversals(SplatItem(self.pos, self.pos))
+        finally:
+            self.newlines.pop()
+        return Splat(source.start, self.pos, source, each, full=True)
+
+    def _needed(self, summary: str, detail: str) -> Expression:
+        if self.pos >= self.end:
+            raise self.fail(self.pos, self.pos, summary, detail)
+        return self.expression()
+
+    # -- terms ----------------------------------------------------------------------------------
+
+    def _term(self) -> Expression:
+        start = self.pos
+        char = self.peek()
+        if char == '"':
+            return self.quoted()
+        if char == "(":
+            return self._parentheses()
+        if char == "[":
+            return self._tuple()
+        if char == "{":
+            return self._object()
+        if char == "<" and self.peek(2) == "<<":
+            return self.heredoc()
+        if char.isascii() and char.isdigit():
+            return self._number()
+        name = self.name()
+        if name is not None:
+            return self._named(name, start)
+        detail = f"An expression was expected here, and {self.describe()} found."
+        raise self.fail(start, start + 1, "Invalid expression", detail)
+
+    def _parentheses(self) -> Expression:
+        start = self.pos
+        self.pos += 1
+        with self.within(newlines=False):
+            self.skip()
+            inner = self.expression()
+            self.skip()
+            if not self.accept(")"):
+                detail = f"A ) was expected to close the parentheses, and {self.describe()} found."
+                raise self.fail(self.pos, self.pos + 1, "Unbalanced parentheses", detail)
+        return Parentheses(start, self.pos, inner)
+
+    def _number(self) -> Expression:
+        match = _NUMBER.match(self.text, self.pos)
+        assert match is not None
+        text = match.group()
+        if not _VALID_NUMBER.fullmatch(text):
+            detail = f"{text} is not a number."
+            raise self.fail(self.pos, match.end(), "Invalid number literal", detail)
+        start, self.pos = self.pos, match.end()
+        value = Decimal(text)
+        if abs(value.adjusted()) > MAX_EXPONENT:
+            raise self.fail(start, self.pos, "Invalid number literal", "This number is too large or too small.")
+        return Literal(start, self.pos, number(int(text) if text.isdigit() else value))
+
+    def _named(self, name: str, start: int) -> Expression:
+        if name in _WORDS:
+            return Literal(start, self.pos, _WORDS[name])
+        after = self.pos
+        while self.text.startswith("::", self.pos):
+            self.pos += 2
+            more = self.name()
+            if more is None:
+                detail = "A name is needed after ::."
+                raise self.fail(self.pos, self.pos + 1, "Invalid function name", detail)
+            name, after = f"{name}::{more}", self.pos
+        self.skip()
+        if self.peek() == "(":
+            return self._call(name, start, after)
+        if "::" in name:
+            raise self.fail(start, after, "Invalid expression", f"{name} can only be called as a function.")
+        self.pos = after
+        return Variable(start, after, name)
+
+    def _call(self, name: str, start: int, name_end: int) -> Expression:
+        self.pos += 1
+        args: list[Expression] = []
+        expand = False
+        with self.within(newlines=False):
+            self.skip()
+            while not self.accept(")"):
+                args.append(self.expression())
+                self.skip()
+                if self.accept("..."):
+                    expand = True
+                    self.skip()
+                    self.accept(",")
+                    self.skip()
+                    if not self.accept(")"):
+                        detail = "An argument with ... must be the last one."
+                        raise self.fail(self.pos, self.pos + 1, "Missing closing parenthesis", detail)
+                    break
+                if not self.accept(",") and self.peek() != ")":
+                    detail = f"A comma or ) was expected between arguments, and {self.describe()} found."
+                    raise self.fail(self.pos, self.pos + 1, "Missing argument separator", detail)
+                self.skip()
+        return Call(start, self.pos, name, name_end, tuple(args), expand)
+
+    def _is_for(self) -> bool:
+        return self.next_name() == "for"
+
+    def _tuple(self) -> Expression:
+        start = self.pos
+        self.pos += 1
+        with self.within(newlines=False):
+            self.skip()
+            if self._is_for():
+                return self._for(start, "]")
+            items: list[Expression] = []
+            while not self.accept("]"):
+                if self.pos >= self.end:
+                    detail = "The list is never closed with ]."
+                    raise self.fail(start, start + 1, "Unterminated tuple constructor expression", detail)
+                items.append(self.expression())
+                self.skip()
+                if not self.accept(",") and self.peek() != "]":
+                    if self.pos >= self.end:
+                        continue
+                    detail = f"A comma or ] was expected between items, and {self.describe()} found."
+                    raise self.fail(self.pos, self.pos + 1, "Missing item separator", detail)
+                self.skip()
+        return TupleCons(start, self.pos, tuple(items))
+
+    def _object(self) -> Expression:
+        start = self.pos
+        self.pos += 1
+        items: list[tuple[Expression, Expression]] = []
+        with self.within(newlines=True):
+            self.skip_lines()
+            if self._is_for():
+                with self.within(newlines=False):
+                    return self._for(start, "}")
+            while not self.accept("}"):
+                if self.pos >= self.end:
+                    detail = "The object is never closed with }."
+                    raise self.fail(start, start + 1, "Unterminated object constructor expression", detail)
+                items.append(self._object_item())
+                if self.peek() not in (",", "\n", "}") and self.pos < self.end:
+                    detail = f"A comma, a line end or }} was expected after the value, and {self.describe()} found."
+                    raise self.fail(self.pos, self.pos + 1, "Missing attribute separator", detail)
+                self.accept(",")
+                self.skip_lines()
+        return ObjectCons(start, self.pos, tuple(items))
+
+    def _object_item(self) -> tuple[Expression, Expression]:
+        name = self.next_name()
+        key = self.expression()
+        if isinstance(key, Variable) or (isinstance(key, Literal) and name in _WORDS):
+            key = Literal(key.start, key.end, name)
+        self.skip()
+        if not (self.accept(":") or (self.peek(2) != "==" and self.peek(2) != "=>" and self.accept("="))):
+            detail = f"A key must be followed by = and its value, and {self.describe()} was found."
+            raise self.fail(self.pos, self.pos + 1, "Missing attribute value", detail)
+        self.skip()
+        value = self.expression()
+        self.skip()
+        return key, value
+
+    # -- for ------------------------------------------------------------------------------------
+
+    def _for(self, start: int, closing: str) -> Expression:
+        self.name()
+        first, second = self._for_names()
+        self.skip()
+        collection = self.expression()
+        self.skip()
+        if not self.accept(":"):
+            raise self._for_error(f"A : was expected after the collection, and {self.describe()} found.")
+        self.skip()
+        key: Expression | None = None
+        value = self.expression()
+        self.skip()
+        if closing == "}":
+            if not self.accept("=>"):
+                raise self._for_error("In braces, a for expression gives key => value.")
+            self.skip()
+            key, value = value, self.expression()
+            self.skip()
+        elif self.peek(2) == "=>":
+            raise self._for_error("key => value belongs in braces: {for ...}.")
+        group = self._group(closing)
+        condition = self._for_condition()
+        if not self.accept(closing):
+            raise self._for_error(f"A {closing} was expected to close the for expression, and {self.describe()} found.")
+        key_name, value_name = (first, second) if second is not None else (None, first)
+        return For(start, self.pos, key_name, value_name, collection, key, value, condition, group)
+
+    def _group(self, closing: str) -> bool:
+        if self.peek(3) != "...":
+            return False
+        if closing == "]":
+            raise self._for_error("Grouping with ... is only possible in braces.")
+        self.pos += 3
+        self.skip()
+        return True
+
+    def _for_condition(self) -> Expression | None:
+        if self.next_name() != "if":
+            return None
+        self.name()
+        self.skip()
+        condition = self.expression()
+        self.skip()
+        return condition
+
+    def _for_names(self) -> tuple[str, str | None]:
+        self.skip()
+        first = self.name()
+        if first is None:
+            raise self._for_error("A name for the element is needed after for.")
+        self.skip()
+        second: str | None = None
+        if self.accept(","):
+            self.skip()
+            second = self.name()
+            if second is None:
+                raise self._for_error("A name for the value is needed after the comma.")
+            self.skip()
+        if self.next_name() != "in":
+            raise self._for_error(f'The word "in" was expected here, and {self.describe()} found.')
+        self.name()
+        return first, second
+
+    def _for_error(self, detail: str) -> SyntaxFailure:
+        return self.fail(self.pos, self.pos + 1, "Invalid 'for' expression", detail)
