@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class OperationView(Protocol):
     """Shows an operation from beginning to end."""
 
-    tally: Tally
+    @property
+    def tally(self) -> Tally:
+        """What came of the apply so far."""
 
     def begin(self) -> None:
         """Before anything else."""
@@ -49,7 +51,12 @@ class HumanOperation:
 
     def __init__(self, cli: Cli, *, full: bool = False, show_sensitive: bool = False) -> None:
         self.cli, self.full, self.show_sensitive = cli, full, show_sensitive
-        self.tally = Tally()
+        self._tally = Tally()
+
+    @property
+    def tally(self) -> Tally:
+        """What came of the apply so far."""
+        return self._tally
 
     def begin(self) -> None:
         """Nothing to say yet."""
@@ -57,7 +64,7 @@ class HumanOperation:
     def watching(self) -> AbstractContextManager[Sink]:
         """Progress lines, or the live area."""
         progress = open_progress(self.cli.out, self.cli.report)
-        self.tally = progress.tally
+        self._tally = progress.tally
         return progress
 
     def report(self, diagnostics: Iterable[Diagnostic]) -> None:

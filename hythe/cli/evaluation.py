@@ -1,0 +1,103 @@
+"""Evaluating single expressions over configuration and state, for the console."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hythe.address import Key, parse_address
+from hythe.diagnostic import Diagnostic
+from hythe.value import ANY, Instance, Reference, Unknown, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hythe.modules.config import Config
+    from hythe.planner.program import CompiledBlock, Program
+    from hythe.provider.registry import Registry
+    from hythe.state.model import State
+
+
+class StateWorld:
+    """Instances as the state has them; what was not applied yet is unknown."""
+
+    def __init__(self, program: Program, state: State) -> None:
+        self.program, self.state = program, state
+        self._values: dict[str, Value] = {}
+
+    def instance(self, block: CompiledBlock, key: Key) -> Value:
+        """The value of an instance."""
+        from hythe.planner.exposure import expose
+
+        address = str(block.address.instance(key))
+        found = self._values.get(address)
+        if found is None:
+            known = self.state.instances.get(address)
+            if known is None:
+                return Unknown(ANY)
+            attributes = expose(block.kind.schema, known.attributes, known.sensitive, self._resolve)
+            found = self._values[address] = Instance(attributes, known.kind, address, known.id)
+        return found
+
+    def _resolve(self, reference: Reference) -> Value:
+        at = parse_address(reference.address)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        return Unknown(ANY) if block is None else self.instance(block, at.key)
+
+
+class Expressions:
+    """Evaluates expressions one by one."""
+
+    def __init__(self, config: Config, registry: Registry, variables: Mapping[str, Value], state: State) -> None:
+        from hythe.modules.language.functions.registry import Environment
+        from hythe.modules.language.rendering import with_templates
+        from hythe.planner.edge import project_of
+        from hythe.planner.expand import Evaluation
+        from hythe.planner.inputs import RecordingReader
+        from hythe.planner.program import compile_config
+
+        program, self.problems = compile_config(config, registry)
+        reader = RecordingReader(config.root)
+        environment = Environment(
+            reader=reader, base_dir=config.root, now=datetime.now(UTC), home=os.path.expanduser("~")
+        )
+        self._evaluation = Evaluation(
+            program,
+            variables,
+            with_templates(environment),
+            StateWorld(program, state),
+            project=project_of(config),
+            reader=reader,
+            lock={},
+        )
+
+    def names(self) -> list[str]:
+        """Root names, for completion."""
+        return sorted(self._evaluation.roots)
+
+    def evaluate(self, text: str) -> tuple[Value, list[Diagnostic]]:
+        """The value of an expression and what was found wrong; with an error the value is Unknown."""
+        from hythe.modules import syntax
+        from hythe.modules.language.compile import compile_expression
+        from hythe.modules.syntax.tree import Source
+        from hythe.value import Lazy
+
+        name = "<console>"
+        expression, found = syntax.parse_expression(text, name)
+        found = list(found)
+        if expression is None or any(d.is_error for d in found):
+            return Unknown(), found
+        self._evaluation.diagnostics.clear()
+        value = compile_expression(expression, Source(name, text)).evaluate(self._evaluation.scope())
+        if isinstance(value, Lazy):
+            value = value.force(set())
+        return value, [*found, *self._evaluation.diagnostics]
+
+
+def type_name(value: Value) -> str:
+    """The type of a value as the language spells it."""
+    from hythe.modules.language.types import type_of
+    from hythe.value import unmark
+
+    return str(type_of(unmark(value)[0]))

@@ -1,0 +1,68 @@
+"""``hythe init``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from hythe.cli import options
+from hythe.cli.arguments import Command
+from hythe.cli.context import FAILED, FINE, Cli, fail
+from hythe.cli.workspace import Workspace, require_folder
+
+FOLDER = ".hythe"
+_IGNORE = "# Hythe's working folder: nothing in it belongs into version control.\n*\n"
+
+
+@click.command(cls=Command)
+@options.read_input
+@options.switch("--upgrade", False, "Forget what the lock file holds, so that it is found anew.")
+@options.state_path
+@options.compact
+@options.no_color
+@click.pass_obj
+def command(
+    cli: Cli, *, input: bool, upgrade: bool, state_path: str | None, compact_warnings: bool, no_color: bool
+) -> int:
+    """Prepare a folder, and check what it needs. Safe to run again."""
+    cli.compact_warnings = compact_warnings
+    require_folder(cli)
+    workspace = Workspace(cli, state_path)
+    _make_folder(cli.root)
+    found = workspace.validate()
+    cli.report(found)
+    if any(d.is_error for d in found):
+        return FAILED
+    if upgrade:
+        _forget_lock(cli)
+    kinds = sorted({block.kind for block in workspace.config().module.resources.values()})
+    state = workspace.read_state()
+    cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
+    cli.say(f"State: {os.path.relpath(workspace.state_path, cli.root)}, {len(state.instances):,} objects.")
+    done = cli.out.paint("Hythe is ready here.", "bold", "green")
+    cli.say(f"\n{done} hythe plan shows what would be done, hythe doctor checks engines and tools.")
+    return FINE
+
+
+def _make_folder(root: str) -> None:
+    folder = os.path.join(root, FOLDER)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        ignore = os.path.join(folder, ".gitignore")
+        if not os.path.exists(ignore):
+            with open(ignore, "w", encoding="utf-8") as file:
+                file.write(_IGNORE)
+    except OSError as failure:
+        raise fail(
+            "Working folder not writable", f"{folder} cannot be made: {failure.strerror}. Hythe keeps its files there."
+        ) from None
+
+
+def _forget_lock(cli: Cli) -> None:
+    from hythe.modules import lockfile
+
+    locked, _ = lockfile.load(cli.root)
+    if locked:
+        os.remove(os.path.join(cli.root, lockfile.NAME))
+        cli.say(f"{len(locked)} locked digests were forgotten; the next apply finds them anew.")

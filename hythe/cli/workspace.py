@@ -1,0 +1,247 @@
+"""The one place where the command line meets the other rooms: configuration, state, registry, hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hythe.cli.context import Cli, fail, raise_errors
+from hythe.cli.logs_setup import remember_secrets
+from hythe.cli.views.diagnostics import sources_of
+from hythe.cli.views.values import Layout
+from hythe.diagnostic import Diagnostic
+from hythe.event import Sink, ignore
+
+if TYPE_CHECKING:
+    from hythe.cli.options import PlanRequest
+    from hythe.modules.config import Config
+    from hythe.planner.build import PlanOptions
+    from hythe.planner.edge import Outcome, Session
+    from hythe.planner.plan import Plan
+    from hythe.provider.hosts import Hosts
+    from hythe.provider.registry import Registry
+    from hythe.state.model import State
+    from hythe.state.store import StateStore
+    from hythe.value import Value
+
+DEFAULT_STATE = "hythe.state.json"
+
+
+class Workspace:
+    """One configuration's folder with its state. Opens things when they are first needed."""
+
+    def __init__(self, cli: Cli, state_path: str | None = None) -> None:
+        self.cli = cli
+        self.root = cli.root
+        self._given_state = state_path
+        self._config: Config | None = None
+        self._registry: Registry | None = None
+        self._hosts: Hosts | None = None
+
+    # -- configuration --------------------------------------------------------------------------
+
+    def load(self) -> tuple[Config, list[Diagnostic]]:
+        """The configuration with everything found wrong in it."""
+        from hythe.modules.loader import load
+
+        config, found = load(self.root)
+        self.use(config)
+        return config, found
+
+    def use(self, config: Config) -> None:
+        """Work with this configuration; diagnostics quote its texts."""
+        self._config = config
+        self.cli.sources = sources_of(config.files, config.root)
+
+    def config(self) -> Config:
+        """The configuration; warnings are shown. Raises DiagnosticError when it has errors."""
+        if self._config is None:
+            config, found = self.load()
+            raise_errors(found)
+            self.cli.report(found)
+            self._config = config
+        return self._config
+
+    def validate(self) -> list[Diagnostic]:
+        """Everything wrong with the configuration that shows without values and without the world."""
+        from hythe.planner.program import compile_config
+
+        config, found = self.load()
+        if not any(d.is_error for d in found):
+            _, more = compile_config(config, self.registry)
+            found = [*found, *more]
+        return found
+
+    def variables(self, inputs: Sequence[tuple[str, str]], *, ask: bool) -> Mapping[str, Value]:
+        """The root variables' values; missing ones are asked for where ``ask``. Raises DiagnosticError."""
+        from hythe.cli.variables import check_rules, prompt_missing
+        from hythe.modules import variables
+
+        config = self.config()
+        given, found = variables.collect(config, inputs, self.cli.environment)
+        raise_errors(found)
+        missing = variables.missing(config, given)
+        if missing and ask and self.cli.interactive:
+            inputs = [*inputs, *prompt_missing(self.cli, missing)]
+            given, found = variables.collect(config, inputs, self.cli.environment)
+            raise_errors(found)
+        values, more = variables.resolve(config, given, check_rules)
+        raise_errors([*found, *more])
+        self.cli.report([*found, *more])
+        _, hidden = variables.storable(config, values)
+        remember_secrets(_plain(values[n]) for n in hidden)
+        return values
+
+    # -- state ----------------------------------------------------------------------------------
+
+    @property
+    def state_path(self) -> str:
+        """The state file: --state, else as configured, else the default."""
+        chosen = self._given_state
+        if chosen is None:
+            from hythe.modules.loader import load
+
+            config = self._config or load(self.root)[0]
+            chosen = config.settings.state_path or DEFAULT_STATE
+        return os.path.join(self.root, os.path.expanduser(chosen))
+
+    @property
+    def store(self) -> StateStore:
+        """The state store."""
+        from hythe.state.store import StateStore
+
+        return StateStore(self.state_path)
+
+    def read_state(self) -> State:
+        """The state as it is now, without a lock. Raises DiagnosticError."""
+        state = self.store.load()
+        _remember_state(state)
+        return state
+
+    # -- kinds and hosts ------------------------------------------------------------------------
+
+    @property
+    def registry(self) -> Registry:
+        """The kinds."""
+        if self._registry is None:
+            from hythe.provider.registry import Registry
+
+            self._registry = Registry()
+        return self._registry
+
+    @contextmanager
+    def hosts(self) -> Iterator[Hosts]:
+        """The machines, their connections closed at the end."""
+        from hythe.provider.hosts import Hosts
+
+        hosts = Hosts()
+        try:
+            yield hosts
+        finally:
+            hosts.close()
+
+    def layout(self, kind: str) -> Layout:
+        """How a kind's values are shown."""
+        from hythe.cli.layouts import layout_of
+
+        return layout_of(self.registry, kind)
+
+    # -- plan and apply -------------------------------------------------------------------------
+
+    def session(
+        self, hosts: Hosts, variables: Mapping[str, Value], sink: Sink = ignore, parallelism: int = 10
+    ) -> Session:
+        """What planning and applying share."""
+        from hythe.modules import lockfile
+        from hythe.planner.edge import Session
+
+        lock, found = lockfile.load(self.root)
+        raise_errors(found)
+        self.cli.report(found)
+        return Session(
+            config=self.config(),
+            variables=variables,
+            registry=self.registry,
+            hosts=hosts,
+            lock=lock,
+            sink=sink,
+            parallelism=parallelism,
+        )
+
+    def plan(self, session: Session, state: State, request: PlanRequest) -> Outcome:
+        """Make a plan. The garbage collector rests meanwhile: a plan makes much and drops little."""
+        import gc
+
+        from hythe.planner.edge import make_plan
+
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return make_plan(session, state, plan_options(request))
+        finally:
+            if was_on:
+                gc.enable()
+
+
+def plan_options(request: PlanRequest) -> PlanOptions:
+    """The planner's options for what the user asked."""
+    from hythe.planner.build import PlanOptions
+    from hythe.planner.plan import Mode
+
+    mode = Mode.DESTROY if request.destroy else Mode.REFRESH_ONLY if request.refresh_only else Mode.NORMAL
+    return PlanOptions(
+        mode=mode,
+        targets=request.targets,
+        excludes=request.excludes,
+        replace=request.replace,
+        skip_protected=request.skip_protected,
+        fail_on_unknown=request.fail_on_unknown,
+        refresh=request.refresh,
+    )
+
+
+def _plain(value: Any) -> Any:
+    from hythe.value import unmark_deep
+
+    return unmark_deep(value)[0]
+
+
+def _remember_state(state: State) -> None:
+    remember_secrets(o.value for o in state.outputs.values() if o.sensitive)
+    for instance in (*state.instances.values(), *state.deposed.values()):
+        remember_secrets(value_at(instance.attributes, path) for path in instance.sensitive)
+
+
+def value_at(value: Any, path: Sequence[str | int]) -> Any:
+    """What lies at a path, None where there is nothing."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def remember_plan_secrets(plan: Plan) -> None:
+    """Keep the plan's sensitive values out of logs."""
+    for change in plan.changes:
+        remember_secrets(value_at(change.before, p) for p in change.before_sensitive)
+        remember_secrets(value_at(change.after, p) for p in change.after_sensitive)
+    remember_secrets(plan.config.variables.get(n) for n in plan.config.sensitive_variables)
+
+
+def require_folder(cli: Cli) -> None:
+    """Refuse to work in a folder without configuration. Raises DiagnosticError."""
+    from hythe.modules.loader import is_configuration
+
+    try:
+        names = os.listdir(cli.root)
+    except OSError as failure:
+        raise fail("Folder not readable", f"{cli.root} cannot be listed: {failure.strerror}.") from None
+    if not any(is_configuration(n) for n in names):
+        raise fail(
+            "No configuration files",
+            f"There is no configuration (*.hcl) in {cli.root}. Write one there, or name another folder with --chdir.",
+        )
