@@ -99,8 +99,7 @@ class StructureParser(ExpressionParser):
         self.pos += 1
         self.skip()
         expression = self.expression()
-        end = self.pos
-        attribute = Attribute(start, end, name, name_end, expression)
+        attribute = Attribute(start, expression.end, name, name_end, expression)
         self.skip()
         if not one_line:
             self._end_of_line("argument")

@@ -1,0 +1,39 @@
+"""HCL's own verdict on texts: accepted or not, and where the first error is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hythe.diagnostic import Diagnostic
+from hythe.modules import syntax
+
+FOLDER = os.environ.get("HYTHE_CONFORMANCE")
+
+
+def rows() -> list[dict[str, object]]:
+    if not FOLDER:
+        return []
+    loaded: list[dict[str, object]] = json.loads((Path(FOLDER) / "syntax.json").read_text())
+    return loaded
+
+
+def diagnose(kind: str, text: str) -> list[Diagnostic]:
+    if kind == "file":
+        return syntax.parse(text, "case.hcl")[1]
+    if kind == "expression":
+        return syntax.parse_expression(text, "case.hcl")[2]
+    return syntax.parse_template(text, "case.hcl")[2]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: str(row["src"])[:40])
+def test_verdict(row: dict[str, object]) -> None:
+    found = diagnose(str(row["kind"]), str(row["src"]))
+    assert (not found) == row["ok"], [(d.summary, d.detail) for d in found]
+    if found:
+        wanted = row["diags"][0]  # type: ignore[index]
+        assert found[0].range is not None
+        assert found[0].range.line == wanted["line"]
