@@ -42,17 +42,16 @@ def evaluate(
     from hythe.modules.language.compile import compile_expression
     from hythe.modules.language.plain import from_python
     from hythe.modules.language.scope import Scope
-    from hythe.modules.syntax.tree import Source
 
     filename = "<template>" if template else "<expression>"
     parse = syntax.parse_template if template else syntax.parse_expression
-    expr, diagnostics = parse(source, filename)
+    expr, text, diagnostics = parse(source, filename)
     found = list(diagnostics)
     if expr is None or any(d.is_error for d in found):
         return Unknown(), found
     names = {name: from_python(value) for name, value in scope.items()}
     inner = Scope(names, environment, diagnostics=found)
-    value = compile_expression(expr, Source(filename, source)).evaluate(inner)
+    value = compile_expression(expr, text).evaluate(inner)
     return (Unknown() if any(d.is_error for d in found) else value), found
 
 

@@ -29,12 +29,12 @@ def render(text: str, filename: str, variables: Mapping[str, Value], env: Enviro
     """The value of a template with no other names than ``variables``. Raises FunctionError."""
     from hythe.modules import syntax
 
-    template, diagnostics = syntax.parse_template(text, filename)
+    template, source, diagnostics = syntax.parse_template(text, filename)
     errors = [d for d in diagnostics if d.is_error]
     if errors or template is None:
         raise FunctionError(_describe(errors, filename))
     scope = Scope(variables, env)
-    value = _compiled(template, tree.Source(filename, text)).evaluate(scope)
+    value = _compiled(template, source).evaluate(scope)
     errors = [d for d in scope.diagnostics if d.is_error]
     if errors:
         raise FunctionError(_describe(errors, filename))

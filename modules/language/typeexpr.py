@@ -25,8 +25,7 @@ def parse_type(text: str, *, constraint: bool = True) -> tuple[Type | None, list
     """Parse a type expression from text; None, with diagnostics, when it is none."""
     from hythe.modules import syntax
 
-    source = tree.Source("<type>", text)
-    expr, diagnostics = syntax.parse_expression(text, "<type>")
+    expr, source, diagnostics = syntax.parse_expression(text, "<type>")
     if expr is None or diagnostics:
         return None, list(diagnostics)
     kind, diagnostics = type_from_expression(expr, source, constraint)

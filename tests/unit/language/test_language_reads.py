@@ -12,7 +12,6 @@ from hythe.modules import syntax
 from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
-from hythe.modules.syntax.tree import Source
 from hythe.value import Instance, Lazy, Unknown, Value
 
 
@@ -77,10 +76,10 @@ def scope() -> Scope:
 
 
 def compiled(text: str) -> Compiled:
-    expr, diagnostics = syntax.parse_expression(text, "t")
+    expr, source, diagnostics = syntax.parse_expression(text, "t")
     assert not diagnostics
     assert expr is not None
-    return compile_expression(expr, Source("t", text))
+    return compile_expression(expr, source)
 
 
 def reads(text: str) -> set[str]:
