@@ -1,0 +1,93 @@
+"""The ``value`` kind: keeps a value in the state and touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hythe.diagnostic import Diagnostic
+from hythe.provider.protocol import (
+    Attributes,
+    Context,
+    Found,
+    Kind,
+    Observed,
+    Owned,
+    PrepareContext,
+    ReadContext,
+    ReadRequest,
+)
+from hythe.provider.schema import Effect, Model, attr
+
+
+class ValueModel(Model):
+    """A value kept in the state."""
+
+    input: Any = attr(description="Any value; it can be read as `output`.", effect=Effect.LIVE)
+    triggers: Any = attr(description="Any value; when it changes, the instance is replaced.")
+    output: Any = attr(description="What `input` was at the last apply.", computed=True, volatile=True)
+
+
+class ValueData(Model):
+    """A value worked out while planning."""
+
+    input: Any = attr(description="Any value; it can be read as `output`.")
+    output: Any = attr(description="The value of `input`.", computed=True)
+
+
+class ValueKind(Kind):
+    """Keeps a value in the state and touches nothing.
+
+    It carries values from one apply to the next, gives `replace_triggered_by` something to watch that is
+    no object of its own, and lets other resources be replaced in its wake.
+    """
+
+    name = "value"
+    model = ValueModel
+    data_model = ValueData
+    on_host = False
+    unique_name = False
+    observed = False
+    concurrency = 1000
+
+    def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
+        """``output`` is known as soon as ``input`` is."""
+        return _with_output(desired), []
+
+    def create(self, context: Context, desired: Attributes) -> Attributes:
+        """Nothing to do but to say what will be kept."""
+        return _with_output(desired)
+
+    def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
+        """As :meth:`create`."""
+        return _with_output(desired)
+
+    def delete(self, context: Context, before: Attributes) -> None:
+        """Nothing to do: it goes with its record in the state."""
+
+    def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
+        """What the state has is all there is."""
+        return {request.id: dict(request.attributes) for request in requests}
+
+    def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
+        """Nothing outlives a killed run: what was intended is done anew."""
+        return {}
+
+    def find_owned(self, context: ReadContext) -> list[Owned]:
+        """Nothing is found on any host: values live in the state alone."""
+        return []
+
+    def import_object(self, context: Context, object_id: str) -> Attributes:
+        """A value whose input is the text given."""
+        return {"input": object_id, "output": object_id}
+
+    def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """The input as output."""
+        return _with_output(desired)
+
+
+def _with_output(attributes: Attributes) -> Attributes:
+    out = {k: v for k, v in attributes.items() if k != "output"}
+    if "input" in out:
+        out["output"] = out["input"]
+    return out
