@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hythe.address import Address, AddressError, format_path, parse_address, parse_target, sort_key
 from hythe.cli.context import fail
-from hythe.diagnostic import did_you_mean
+from hythe.diagnostic import DiagnosticError, did_you_mean
 
 if TYPE_CHECKING:
     from hythe.provider.hosts import Hosts
@@ -66,3 +67,18 @@ def locate(hosts: Hosts, state: State, instances: Sequence[InstanceState]) -> li
             raise fail("Container not found", f"The state does not say what {instance.address} is called.")
         out.append(Target(instance.address, host.engine(), name))
     return out
+
+
+@contextmanager
+def engine_failures(addresses: str) -> Iterator[None]:
+    """Turn what an engine refuses or cannot be asked into diagnostics. Raises DiagnosticError."""
+    from hythe.provider.container.errors import EngineError
+    from hythe.provider.protocol import ProviderError
+
+    try:
+        yield
+    except ProviderError as failure:
+        raise DiagnosticError(*failure.diagnostics) from None
+    except EngineError as failure:
+        gone = " It is not there any more: hythe plan shows what changed." if failure.status == 404 else ""
+        raise fail("Engine refused", f"{addresses}: {failure.message}.{gone}") from None

@@ -80,16 +80,13 @@ class Expressions:
         """The value of an expression and what was found wrong; with an error the value is Unknown."""
         from hythe.modules import syntax
         from hythe.modules.language.compile import compile_expression
-        from hythe.modules.syntax.tree import Source
         from hythe.value import Lazy
 
-        name = "<console>"
-        expression, found = syntax.parse_expression(text, name)
-        found = list(found)
+        expression, source, found = syntax.parse_expression(text, "<console>")
         if expression is None or any(d.is_error for d in found):
             return Unknown(), found
         self._evaluation.diagnostics.clear()
-        value = compile_expression(expression, Source(name, text)).evaluate(self._evaluation.scope())
+        value = compile_expression(expression, source).evaluate(self._evaluation.scope())
         if isinstance(value, Lazy):
             value = value.force(set())
         return value, [*found, *self._evaluation.diagnostics]

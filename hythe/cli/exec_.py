@@ -16,12 +16,11 @@ import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command, usage_error
-from hythe.cli.containers import Target, locate
+from hythe.cli.containers import Target, engine_failures, locate
 from hythe.cli.containers import select as select_containers
 from hythe.cli.context import Cli, fail
 from hythe.cli.logs import frames
 from hythe.cli.workspace import Workspace
-from hythe.diagnostic import DiagnosticError
 
 
 @click.command(cls=Command)
@@ -49,12 +48,12 @@ def command(
     no_color: bool,
 ) -> int:
     """Run a command in a container: hythe exec [-it] ADDRESS -- COMMAND. Its exit code is passed on."""
-    from hythe.provider.protocol import ProviderError
-
     if not words:
         usage_error("Say what to run: hythe exec ADDRESS -- COMMAND.")
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise fail("No terminal", "--tty needs a terminal on both ends, and input or output here is none. Leave -t out.")
+        raise fail(
+            "No terminal", "--tty needs a terminal on both ends, and input or output here is none. Leave -t out."
+        )
     workspace = Workspace(cli, state_path)
     state = workspace.read_state()
     found = select_containers(state, [address])
@@ -69,11 +68,8 @@ def command(
         "Cmd": list(words),
     }
     settings |= {k: v for k, v in (("User", user), ("WorkingDir", workdir), ("Env", list(env))) if v}
-    with workspace.hosts() as hosts:
-        try:
-            return _Exec(locate(hosts, state, found)[0], settings).run()
-        except ProviderError as failure:
-            raise DiagnosticError(*failure.diagnostics) from None
+    with workspace.hosts() as hosts, engine_failures(address):
+        return _Exec(locate(hosts, state, found)[0], settings).run()
 
 
 class _Exec:

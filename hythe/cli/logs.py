@@ -12,11 +12,10 @@ import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command, usage_error
-from hythe.cli.containers import Target, locate, select
+from hythe.cli.containers import Target, engine_failures, locate, select
 from hythe.cli.context import FAILED, FINE, Cli
 from hythe.cli.views.terminal import clean
 from hythe.cli.workspace import Workspace
-from hythe.diagnostic import DiagnosticError
 
 if TYPE_CHECKING:
     from hythe.provider.container.client import Stream
@@ -46,8 +45,6 @@ def command(
     no_color: bool,
 ) -> int:
     """Show what containers print; all containers without an address."""
-    from hythe.provider.protocol import ProviderError
-
     if tail != "all" and not tail.isdigit():
         usage_error(f'"{tail}" is not a number of lines.')
     workspace = Workspace(cli, state_path)
@@ -60,12 +57,9 @@ def command(
         "timestamps": timestamps,
         "since": _since(since),
     }
-    with workspace.hosts() as hosts:
-        try:
-            targets = locate(hosts, state, select(state, addresses))
-            return _Printer(cli, targets, query).run()
-        except ProviderError as failure:
-            raise DiagnosticError(*failure.diagnostics) from None
+    with workspace.hosts() as hosts, engine_failures(", ".join(addresses) or "logs"):
+        targets = locate(hosts, state, select(state, addresses))
+        return _Printer(cli, targets, query).run()
 
 
 def _since(text: str | None) -> str | None:
@@ -121,7 +115,8 @@ class _Printer:
         try:
             tty = bool(inspect(target)["Config"].get("Tty"))
             path = f"/containers/{target.container}/logs"
-            with target.engine.stream("GET", path, query=self.query) as stream:
+            wait = 0.0 if self.query["follow"] else None
+            with target.engine.stream("GET", path, query=self.query, timeout=wait) as stream:
                 for source, line in _lines(stream, tty):
                     self._write(prefix, line, source)
         except BaseException as failure:

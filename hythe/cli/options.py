@@ -60,7 +60,9 @@ variables = stack(
 )
 locking = stack(
     switch("--lock", True, "Hold the state lock."),
-    click.option("--lock-timeout", type=duration, default="0s", metavar="DURATION", help="How long to wait for the lock."),
+    click.option(
+        "--lock-timeout", type=duration, default="0s", metavar="DURATION", help="How long to wait for the lock."
+    ),
 )
 planning = stack(
     variables,

@@ -158,9 +158,7 @@ class _Renderer:
         body = self.body(change, first.key, drift=drift, varying=first.varying)
         return [f"  {mark} {count} {words}", "      " + self.paint(f"for {keys}", "dim"), *body]
 
-    def body(
-        self, change: Change, key: Key, *, drift: bool, varying: frozenset[str] = frozenset()
-    ) -> list[str]:
+    def body(self, change: Change, key: Key, *, drift: bool, varying: frozenset[str] = frozenset()) -> list[str]:
         """What is below a change's headline. ``key``: written as each.key, to find equal ones."""
         style = self.style
         fmt = Format(self.paint, style.full, style.show_sensitive, key, varying, style.layout(change.kind))

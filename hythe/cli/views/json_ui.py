@@ -55,7 +55,12 @@ class JsonLines:
     """Writes event lines; a sink for plan and apply. Use as a context manager for apply_progress lines."""
 
     def __init__(
-        self, terminal: Terminal, sources: Sources, *, show_sensitive: bool = False, now: Callable[[], float] = time.time
+        self,
+        terminal: Terminal,
+        sources: Sources,
+        *,
+        show_sensitive: bool = False,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.terminal, self.sources, self.show, self.now = terminal, sources, show_sensitive, now
         self.tally = Tally()

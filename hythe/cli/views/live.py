@@ -85,7 +85,9 @@ class LiveProgress(Progress):
     def _footer(self) -> str:
         if not self.running:
             parts = [f"{count:,} {kind} on {host}" for (host, kind), count in sorted(self.reading.items())]
-            return "  Reading " + ", ".join(parts[:4]) + ("..." if len(parts) <= 4 else f" and {len(parts) - 4} more...")
+            return (
+                "  Reading " + ", ".join(parts[:4]) + ("..." if len(parts) <= 4 else f" and {len(parts) - 4} more...")
+            )
         tally = self.tally
         waiting = max(tally.total - tally.done - tally.failed - tally.skipped - len(self.running), 0)
         failed = f", {tally.failed:,} failed" if tally.failed else ""

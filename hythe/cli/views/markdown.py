@@ -39,7 +39,15 @@ def render_markdown(plan: Plan, style: PlanStyle = PlanStyle()) -> str:
     room = MAX_CHARACTERS - len(head)
     if len(text) > room:
         text = text[: max(room, 0)].rpartition("\n")[0] + "\n... (cut short: the plan is too long for a comment)"
-    details = ["<details><summary>The whole plan</summary>", "", f"{fence}diff", _as_diff(text), fence, "", "</details>"]
+    details = [
+        "<details><summary>The whole plan</summary>",
+        "",
+        f"{fence}diff",
+        _as_diff(text),
+        fence,
+        "",
+        "</details>",
+    ]
     return "\n".join([head, *details, ""])
 
 

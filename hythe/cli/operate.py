@@ -1,0 +1,114 @@
+"""Planning and applying, as the commands do it: what is opened, in which order, and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hythe.cli.context import FAILED, FINE, Cli
+from hythe.cli.interrupt import StopSwitch
+from hythe.cli.options import PlanRequest, plan_request
+from hythe.cli.views.operation import OperationView, open_operation
+from hythe.cli.workspace import Workspace, remember_plan_secrets, require_folder
+from hythe.diagnostic import DiagnosticError, has_errors
+
+if TYPE_CHECKING:
+    from hythe.planner.edge import Outcome
+    from hythe.planner.plan import Plan
+    from hythe.provider.hosts import Hosts
+    from hythe.value import Value
+
+
+@dataclass(slots=True)
+class Operation:
+    """One plan or apply under way."""
+
+    cli: Cli
+    workspace: Workspace
+    view: OperationView
+    request: PlanRequest
+    lock: bool
+    lock_timeout: float
+    ask: bool
+    show_sensitive: bool
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _outcome: Outcome | None = None
+    _variables: Mapping[str, Value] | None = None
+    _hosts: Hosts | None = None
+    _state: Any = None
+
+    @classmethod
+    def open(cls, cli: Cli, given: dict[str, Any], *, destroy: bool) -> Operation:
+        """From a command's options. Raises click.UsageError for those that exclude each other."""
+        cli.compact_warnings = given["compact_warnings"]
+        show = given["show_sensitive"]
+        return cls(
+            cli,
+            Workspace(cli, given["state_path"]),
+            open_operation(cli, json=given["json"], full=given["full"], show_sensitive=show),
+            plan_request(given, destroy=destroy),
+            given["lock"],
+            given["lock_timeout"],
+            given["input"] and not given["json"],
+            show,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything opened meanwhile is closed at the end; diagnostics go to the view."""
+        self.view.begin()
+        with self._stack:
+            try:
+                yield
+            except DiagnosticError as failure:
+                self.view.report(failure.diagnostics)
+                # shown by the view already: whoever is above has only the exit code to tell
+                raise DiagnosticError() from None
+
+    def _open_state(self) -> Any:
+        if self._state is None:
+            session = self.workspace.locked(self.lock, self.lock_timeout)
+            self._state = self._stack.enter_context(session)
+        return self._state
+
+    def _open_hosts(self) -> Hosts:
+        if self._hosts is None:
+            self._hosts = self._stack.enter_context(self.workspace.hosts())
+        return self._hosts
+
+    def plan(self) -> Plan | None:
+        """Make the plan; None, its errors shown, when there is none. Raises DiagnosticError."""
+        require_folder(self.cli)
+        workspace = self.workspace
+        self._variables = workspace.variables(self.request.inputs, ask=self.ask)
+        state = self._open_state()
+        hosts = self._open_hosts()
+        with self.view.watching() as sink:
+            session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
+            outcome = workspace.plan(session, state.state, self.request)
+        self._outcome = outcome
+        self.view.report(outcome.diagnostics)
+        if outcome.plan is not None:
+            remember_plan_secrets(outcome.plan)
+        return outcome.plan
+
+    def apply(self, plan: Plan, *, saved: bool = False) -> int:
+        """Carry the plan out. Returns the exit code; raises DiagnosticError when it is refused."""
+        workspace = self.workspace
+        if saved:
+            self._variables = workspace.use_plan(plan, self.request.inputs)
+            remember_plan_secrets(plan)
+        state = self._open_state()
+        hosts = self._open_hosts()
+        assert self._variables is not None
+        with StopSwitch(self.cli.err.write) as stop:
+            with self.view.watching() as sink:
+                session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
+                result = workspace.apply(session, state, plan, None if saved else self._outcome, sink, stop)
+            self.view.report(result.diagnostics)
+        complete = not has_errors(result.diagnostics) and not stop.pressed
+        self.view.applied(plan.mode, complete)
+        self.view.outputs(result.outputs)
+        return FINE if complete else FAILED

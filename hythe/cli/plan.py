@@ -1,0 +1,96 @@
+"""``hythe plan``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hythe.cli import options
+from hythe.cli.arguments import Command, usage_error
+from hythe.cli.context import CHANGES, FAILED, FINE, Cli
+from hythe.cli.operate import Operation
+from hythe.cli.views.operation import HumanOperation
+from hythe.planner.plan import Mode, Plan
+
+
+@click.command(cls=Command)
+@click.option("--out", metavar="PATH", help="Save the plan, for hythe apply PATH.")
+@options.planning
+@options.switch("--destroy", False, "Plan to destroy everything.")
+@options.switch("--detailed-exitcode", False, "Exit code 2 when there are changes.")
+@options.switch("--full", False, "Show everything: nothing grouped or folded.")
+@options.switch("--markdown", False, "As Markdown, for pull requests.")
+@options.json_output
+@options.show_sensitive
+@options.state_path
+@options.locking
+@options.read_input
+@options.compact
+@options.no_color
+@click.pass_obj
+def command(
+    cli: Cli,
+    *,
+    out: str | None,
+    destroy: bool,
+    detailed_exitcode: bool,
+    markdown: bool,
+    **given: Any,
+) -> int:
+    """Show what apply would do."""
+    if markdown and given["json"]:
+        usage_error("--markdown and --json exclude each other.")
+    operation = Operation.open(cli, given, destroy=destroy)
+    if markdown:
+        operation.view = _MarkdownView(cli, show_sensitive=operation.show_sensitive)
+    with operation.running():
+        plan = operation.plan()
+        if plan is None:
+            return FAILED
+        operation.view.plan(plan, operation.workspace.layout)
+        if out is not None:
+            _save(cli, operation, plan, out)
+        elif not plan.is_empty and not given["json"] and not markdown and cli.out.live:
+            cli.say(
+                "\n" + cli.out.paint("hythe apply does this. --out=FILE saves it, to apply just this later.", "dim")
+            )
+    if detailed_exitcode and has_changes(plan):
+        return CHANGES
+    return FINE
+
+
+def has_changes(plan: Plan) -> bool:
+    """Whether applying the plan would change anything, the state of a refresh included."""
+    return not plan.is_empty or (plan.mode is Mode.REFRESH_ONLY and bool(plan.drift))
+
+
+def _save(cli: Cli, operation: Operation, plan: Plan, out: str) -> None:
+    import os
+    import shlex
+
+    from hythe.cli.planfile import write_plan
+
+    write_plan(plan, os.path.join(cli.root, os.path.expanduser(out)))
+    operation.view.say(f"\nThe plan is saved. To do just this, run:\n    hythe apply {shlex.quote(out)}")
+
+
+class _MarkdownView(HumanOperation):
+    """Only the Markdown goes to standard output."""
+
+    def plan(self, plan: Plan, layout: Any = None) -> None:
+        from hythe.cli.views.human import PlanStyle, no_layout
+        from hythe.cli.views.markdown import render_markdown
+
+        style = PlanStyle(show_sensitive=self.show_sensitive, layout=layout or no_layout)
+        self.cli.say(render_markdown(plan, style))
+
+    def watching(self) -> Any:
+        import contextlib
+
+        from hythe.event import ignore
+
+        return contextlib.nullcontext(ignore)
+
+    def say(self, text: str) -> None:
+        self.cli.err.write(text)
