@@ -32,7 +32,7 @@ apply_options = options.stack(
 @options.switch("--destroy", False, "Destroy everything.")
 @apply_options
 @click.pass_obj
-def command(cli: Cli, *, plan_file: str | None, destroy: bool, auto_approve: bool, **given: Any) -> int:
+def command(cli: Cli, /, *, plan_file: str | None, destroy: bool, auto_approve: bool, **given: Any) -> int:
     """Make the world as the configuration says; with a saved plan, do just that."""
     if plan_file is not None:
         return _apply_saved(cli, plan_file, given, destroy=destroy)

@@ -31,6 +31,7 @@ from hythe.planner.plan import Mode, Plan
 @click.pass_obj
 def command(
     cli: Cli,
+    /,
     *,
     out: str | None,
     destroy: bool,

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from hythe.cli import options
-from hythe.cli.arguments import Command
 from hythe.cli.apply import run_apply
+from hythe.cli.arguments import Command
 from hythe.cli.context import Cli
 
 
@@ -27,7 +27,7 @@ from hythe.cli.context import Cli
 @options.compact
 @options.no_color
 @click.pass_obj
-def command(cli: Cli, **given: Any) -> int:
+def command(cli: Cli, /, **given: Any) -> int:
     """Bring the state up to what exists. The same as hythe apply --refresh-only --auto-approve."""
     given |= {"replace": (), "refresh": True, "refresh_only": True, "skip_protected": False}
     return run_apply(cli, given, destroy=False, auto_approve=True)

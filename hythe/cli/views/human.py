@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hythe.address import AddressError, Key, format_key, parse_address
 from hythe.cli.views.lines import MISSING, LineWriter, unfold
 from hythe.cli.views.sensitive import hidden_tree
 from hythe.cli.views.terminal import NO_PAINT, Paint
 from hythe.cli.views.values import PLAIN_LAYOUT, UNKNOWN, Format, Layout
-from hythe.cli.views.wording import COLORS, disruptions, no_changes, phrase, sign, summary
+from hythe.cli.views.wording import COLORS, disruptions, no_changes, phrase, sign, summary, told_causes
 from hythe.diagnostic import Range
 from hythe.planner.plan import Action, Change, Disruption, Mode, OutputChange, Plan
 from hythe.value import Unknown
@@ -46,7 +46,10 @@ class PlanStyle:
     layout: LayoutOf = no_layout
 
 
-def render_plan(plan: Plan, style: PlanStyle = PlanStyle()) -> str:
+DEFAULT_STYLE = PlanStyle()
+
+
+def render_plan(plan: Plan, style: PlanStyle = DEFAULT_STYLE) -> str:
     """The whole plan, without a line feed at its end."""
     return "\n".join(_Renderer(plan, style).render())
 
@@ -164,9 +167,8 @@ class _Renderer:
         fmt = Format(self.paint, style.full, style.show_sensitive, key, varying, style.layout(change.kind))
         notes = {str(p[0]): "forces replacement" for p in change.replace_paths if p} if not drift else {}
         writer = LineWriter(fmt, notes)
-        for cause in change.causes:
-            outside = "changed outside Hythe: " if cause.drift and not drift else ""
-            writer.note(2, f"{outside}{cause.text}{_place(cause.range)}")
+        for cause in () if drift else told_causes(change, self.plan.mode):
+            writer.note(2, f"{cause.text}{_place(cause.range)}")
         if not drift and change.disruption is Disruption.DATA_LOSS:
             writer.lines.append("      " + self.paint("its data is lost", "red", "bold"))
         if change.prevent_destroy and change.action in (Action.DELETE, Action.REPLACE):
@@ -274,8 +276,3 @@ def split_key(address: str) -> tuple[str, Key]:
     except AddressError:
         return address, None
     return address[: len(address) - len(format_key(parsed.key))], parsed.key
-
-
-def without_color(style: PlanStyle) -> PlanStyle:
-    """The same style in plain text."""
-    return replace(style, paint=NO_PAINT)

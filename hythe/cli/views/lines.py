@@ -214,13 +214,19 @@ class LineWriter:
         depth: int,
         names: Names,
     ) -> None:
-        texts = [[inline(v, self.fmt, below(h, at), names) for at, v in enumerate(vs)] for vs, h in zip(values, hidden)]
-        short = [inline(v, self.fmt, h, names) for v, h in zip(values, hidden)]
+        texts = [
+            [inline(v, self.fmt, below(h, at), names) for at, v in enumerate(vs)]
+            for vs, h in zip(values, hidden, strict=True)
+        ]
+        short = [inline(v, self.fmt, h, names) for v, h in zip(values, hidden, strict=True)]
         if short[0] is not None and short[1] is not None and len(short[0]) + len(short[1]) <= 80:
             self.put(depth, "~", f"{prefix}{short[0]} -> {short[1]}{self._note(names)}")
             return
         self.put(depth, "~", f"{prefix}[{self._note(names)}")
-        tokens = [[t if t is not None else repr(v) for t, v in zip(ts, vs)] for ts, vs in zip(texts, values)]
+        tokens = [
+            [t if t is not None else repr(v) for t, v in zip(ts, vs, strict=True)]
+            for ts, vs in zip(texts, values, strict=True)
+        ]
         for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, tokens[0], tokens[1], autojunk=False).get_opcodes():
             if tag == "equal":
                 self.note(depth + 2, f"({i2 - i1} unchanged)")
@@ -246,7 +252,7 @@ class LineWriter:
         gone = [(at, v) for at, v in enumerate(values[0]) if v not in values[1]]
         come = [(at, v) for at, v in enumerate(values[1]) if v not in values[0]]
         pairs = min(len(gone), len(come))
-        for (i, old), (j, new) in zip(gone[:pairs], come[:pairs]):
+        for (i, old), (j, new) in zip(gone[:pairs], come[:pairs], strict=True):
             if not (isinstance(old, dict) and isinstance(new, dict)):
                 self._block(label, old, below(hidden[0], i), depth, "-", names)
                 self._block(label, new, below(hidden[1], j), depth, "+", names)

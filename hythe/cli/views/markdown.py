@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hythe.cli.views.human import PlanStyle, render_plan
+from hythe.cli.views.human import DEFAULT_STYLE, PlanStyle, render_plan
 from hythe.cli.views.terminal import NO_PAINT
-from hythe.cli.views.wording import disruptions, no_changes, phrase, sign, summary
+from hythe.cli.views.wording import disruptions, no_changes, phrase, sign, summary, told_causes
 from hythe.planner.plan import Action, Disruption, Plan
 
 MAX_CHARACTERS = 60_000
@@ -19,7 +19,7 @@ _WARNINGS = {
 }
 
 
-def render_markdown(plan: Plan, style: PlanStyle = PlanStyle()) -> str:
+def render_markdown(plan: Plan, style: PlanStyle = DEFAULT_STYLE) -> str:
     """The summary, a table of what happens, and the whole plan folded below it."""
     style = replace(style, paint=NO_PAINT)
     if plan.is_empty and not plan.drift:
@@ -55,7 +55,9 @@ def _table(plan: Plan) -> list[str]:
     rows = ["| | what | why |", "|---|---|---|"]
     shown = [c for c in plan.actions if c.action is not Action.NOOP]
     for change in shown[:_MAX_ROWS]:
-        why = "; ".join(c.text + (f" ({c.range})" if c.range is not None else "") for c in change.causes)
+        why = "; ".join(
+            c.text + (f" ({c.range})" if c.range is not None else "") for c in told_causes(change, plan.mode)
+        )
         rows.append(f"| {_code(sign(change))} | {_code(change.address)} {_cell(phrase(change))} | {_cell(why)} |")
     if len(shown) > _MAX_ROWS:
         rows.append(f"| | and {len(shown) - _MAX_ROWS:,} more | |")

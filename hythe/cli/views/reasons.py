@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hythe.address import AddressError, parse_address
 from hythe.planner.plan import Action, Change
 
 
@@ -28,22 +27,18 @@ def _replace_reason(change: Change) -> str:
         return "replace_because_tainted"
     if change.replace_paths:
         return "replace_because_cannot_update"
-    if _said(change, "replace_triggered_by"):
+    if _said(change, "triggers replacement"):
         return "replace_by_triggers"
     return "replace_by_request"
 
 
 def _delete_reason(change: Change) -> str | None:
-    if _said(change, "each key", "for_each"):
+    if _said(change, "block now uses", "no longer uses count"):
+        return "delete_because_wrong_repetition"
+    if _said(change, "for_each no longer includes"):
         return "delete_because_each_key"
-    if _said(change, "count"):
+    if _said(change, "count no longer includes"):
         return "delete_because_count_index"
-    if _said(change, "module"):
-        return "delete_because_no_module"
-    if _said(change, "configuration"):
-        try:
-            key = parse_address(change.address).key
-        except AddressError:
-            return None
-        return "delete_because_no_resource_config" if key is None or not _said(change, "key") else None
+    if _said(change, "no longer in the configuration"):
+        return "delete_because_no_resource_config"
     return None

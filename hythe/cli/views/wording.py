@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from hythe.planner.plan import Action, Change, Disruption, Mode, Plan
+from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, Plan
 
 SIGNS = {
     Action.CREATE: "+",
@@ -57,6 +57,8 @@ def phrase(change: Change) -> str:
         return f'will be imported from "{change.import_id}"{also}'
     if change.deposed:
         return f"(old object {change.id}) will be destroyed"
+    if change.action is Action.FORGET and any(c.drift for c in change.causes):
+        return "is gone and will be forgotten"
     if change.action is Action.REPLACE:
         how = ", the new one before the old one goes" if change.create_before_destroy else ""
         return f"will be replaced{how}" + (" (tainted)" if change.tainted else "")
@@ -102,9 +104,20 @@ def disruptions(changes: Iterable[Change]) -> dict[Disruption, list[str]]:
     """Addresses by what their users notice, the worst first, leaving out what nobody notices."""
     found: dict[Disruption, list[str]] = {}
     for change in changes:
-        if change.disruption is not Disruption.NONE and change.action is not Action.NOOP:
+        # that what is destroyed is no longer there needs no word, that its data goes too does
+        mild = change.disruption is not Disruption.DATA_LOSS and change.action is Action.DELETE
+        if change.disruption is not Disruption.NONE and change.action is not Action.NOOP and not mild:
             found.setdefault(change.disruption, []).append(change.address)
     return dict(sorted(found.items(), reverse=True))
+
+
+def told_causes(change: Change, mode: Mode) -> tuple[Cause, ...]:
+    """The causes worth telling: not those that the action says already."""
+    if change.action is Action.CREATE:
+        return tuple(c for c in change.causes if c.drift)
+    if mode is Mode.DESTROY and change.action is Action.DELETE:
+        return ()
+    return change.causes
 
 
 def no_changes(plan: Plan) -> str:
