@@ -52,6 +52,13 @@ class PodmanService:
             except (FileNotFoundError, ConnectionRefusedError):
                 return self._start(timeout)
 
+    def stop(self) -> None:
+        """End the service that this object started; others that use it start it again."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait()
+
     def _start(self, timeout: float | None) -> socket.socket:
         log = os.path.join(self.folder, "podman.log")
         if os.path.lexists(self.path):
@@ -67,6 +74,8 @@ class PodmanService:
                 start_new_session=True,
                 env=dict(self._environment),
             )
+        if self._process is not None:
+            self._process.poll()
         self._process = process
         end = time.monotonic() + START_SECONDS
         while True:

@@ -25,7 +25,9 @@ class ValueModel(Model):
 
     input: Any = attr(description="Any value; it can be read as `output`.", effect=Effect.LIVE)
     triggers: Any = attr(description="Any value; when it changes, the instance is replaced.")
-    output: Any = attr(description="What `input` was at the last apply.", computed=True, volatile=True)
+    output: Any = attr(
+        description="What `input` was at the last apply.", computed=True, volatile=True, effect=Effect.LIVE
+    )
 
 
 class ValueData(Model):
