@@ -52,6 +52,7 @@ class EngineInfo:
     memory: int
     default_runtime: str
     log_driver: str
+    swap_limit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class Engine:
                     memory=int(told.get("MemTotal") or 0),
                     default_runtime=str(told.get("DefaultRuntime") or "runc"),
                     log_driver=str(told.get("LoggingDriver") or "json-file"),
+                    swap_limit=bool(told.get("SwapLimit", True)),
                 )
             return self._info
 

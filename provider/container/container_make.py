@@ -1,0 +1,122 @@
+"""Making a container: created with its mark, joined to networks, filled with files, then started."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from hythe.diagnostic import error
+from hythe.provider.container.client import Engine, EngineError, EngineRequestLost, explain, segment
+from hythe.provider.container.container_files import put_files
+from hythe.provider.container.container_limits import unsupported
+from hythe.provider.container.container_links import links
+from hythe.provider.container.container_networks import connect, network_ids
+from hythe.provider.container.container_observe import HYTHES_OWN, computed
+from hythe.provider.container.container_run import inspect, remove, settle, start
+from hythe.provider.container.container_spec import Links, create_body
+from hythe.provider.container.labels import identity_of, mark
+from hythe.provider.protocol import Attributes, Context, HostUnreachable, ProviderError
+
+
+def build(context: Context, engine: Engine, desired: Attributes, name: str) -> tuple[str, Links]:
+    """Create the container under ``name``, ready to be started; its engine id.
+
+    Whatever fails, nothing is left behind. Raises ProviderError.
+    """
+    what = f'Creating container "{desired.get("name", name)}"'
+    refusals = unsupported(desired, engine.info)
+    if refusals:
+        raise ProviderError(*refusals)
+    found = links(context, engine, desired, what)
+    container_id = _create(engine, desired, found, context, name, what)
+    try:
+        for member in found.networks[1:]:
+            connect(engine, container_id, member, what)
+        put_files(engine, container_id, desired, context.base_dir, what)
+    except HostUnreachable:
+        raise
+    except BaseException:
+        with contextlib.suppress(ProviderError):
+            remove(engine, container_id, what, force=True)
+        raise
+    return container_id, found
+
+
+def _create(engine: Engine, desired: Attributes, found: Links, context: Context, name: str, what: str) -> str:
+    body = create_body(desired, found, mark(context.identity))
+    query = {"name": name, "platform": desired.get("platform")}
+    try:
+        return str(engine.request("POST", "/containers/create", query=query, json=body).json()["Id"])
+    except EngineError as failure:
+        told = explain(failure, what)
+        if told.summary == "Name already taken":
+            told = _holder(engine, name, told.detail)
+        raise ProviderError(told) from failure
+    except EngineRequestLost:
+        raise
+
+
+def _holder(engine: Engine, name: str, detail: str) -> Any:
+    """Name whose the container is that stands in the way."""
+    there = inspect(engine, segment(name))
+    if there is None:
+        return error("Name already taken", detail)
+    identity = identity_of(there["Config"].get("Labels"))
+    whose = f"it is {identity.address} of another state" if identity else "it was not made by Hythe"
+    return error(
+        "Name already taken",
+        f'There is a container "{name}" already ({there["Id"][:12]}, image {there["Config"].get("Image")}, '
+        f"{there['State'].get('Status')}): {whose}. Choose another name, remove it, or take it into the state "
+        "with `hythe import`.",
+    )
+
+
+def run(context: Context, engine: Engine, container_id: str, desired: Attributes) -> dict[str, Any]:
+    """Start a built container, as far as it is to run, and wait until it is as declared; its inspection.
+
+    Raises ProviderError, without ``partial``; what to do with the container is the caller's business.
+    """
+    if desired.get("running", True):
+        start(engine, container_id, f'Starting container "{desired.get("name", container_id[:12])}"')
+        return settle(context, engine, container_id, desired)
+    told = inspect(engine, container_id)
+    if told is None:
+        raise ProviderError(error("Container vanished", f"The container {container_id[:12]} was removed meanwhile."))
+    return told
+
+
+def made(engine: Engine, desired: Attributes, found: Links, told: dict[str, Any]) -> Attributes:
+    """The attributes of a container that is as desired."""
+    ids = network_ids(found.networks, told)
+    return {**HYTHES_OWN, **desired, **computed(told, engine.info), "network_ids": ids}
+
+
+def create(context: Context, desired: Attributes) -> Attributes:
+    """See :meth:`hythe.provider.protocol.Kind.create`."""
+    engine: Engine = context.host.engine()
+    container_id, found = build(context, engine, desired, desired["name"])
+    try:
+        told = run(context, engine, container_id, desired)
+    except HostUnreachable:
+        raise
+    except ProviderError as failure:
+        raise _with_partial(engine, desired, found, container_id, failure) from failure
+    return made(engine, desired, found, told)
+
+
+def _with_partial(
+    engine: Engine, desired: Attributes, found: Links, container_id: str, failure: ProviderError
+) -> ProviderError:
+    """What never ran is removed; what ran and failed is kept to be looked at, as tainted."""
+    told = inspect(engine, container_id)
+    if told is None:
+        return failure
+    if never_started(told):
+        remove(engine, container_id, "Removing what could not be started", force=True)
+        return failure
+    return ProviderError(*failure.diagnostics, partial=made(engine, desired, found, told))
+
+
+def never_started(told: dict[str, Any]) -> bool:
+    """Whether a container has been created only."""
+    return str(told["State"].get("StartedAt", "0001-")).startswith("0001-")

@@ -1,0 +1,170 @@
+"""A container's memberships of networks: as wished, as they are, and from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hythe.provider.container.client import Engine, EngineError, refused, segment
+from hythe.provider.container.container_spec import Membership, endpoint_body
+from hythe.provider.protocol import Attributes, Referent
+from hythe.value import Reference
+
+Inspect = Mapping[str, Any]
+
+DEFAULT_NETWORKS = ("bridge", "podman", "default")
+_UNLISTED = ("host", "none")
+
+
+def memberships(attributes: Attributes, resolve: Callable[[Reference], Referent]) -> list[Membership]:
+    """The networks that a container is to be a member of, with the engine's names for them."""
+    out = []
+    for block in attributes.get("network", ()):
+        given = block["network"]
+        if isinstance(given, Reference):
+            there = resolve(given)
+            out.append(Membership(block, there.id, str(there.attributes["name"]), there.attributes.get("id")))
+        else:
+            out.append(Membership(block, given, given, None))
+    return out
+
+
+def endpoints(inspect: Inspect) -> dict[str, Inspect]:
+    """The engine's memberships by network name, without pseudo-networks."""
+    found = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
+    return {name: end for name, end in sorted(found.items()) if name not in _UNLISTED and end is not None}
+
+
+def identify(name: str, endpoint: Inspect) -> str:
+    """What tells one network from another on this engine."""
+    return str(endpoint.get("NetworkID") or name)
+
+
+def matching(member: Membership, found: Mapping[str, Inspect]) -> str | None:
+    """The name of the endpoint that is this membership, None when there is none."""
+    for name, endpoint in found.items():
+        # Podman with CNI tells a network's name where Docker tells its id
+        if member.id is not None and endpoint.get("NetworkID") not in (None, "", name):
+            if endpoint["NetworkID"] == member.id:
+                return name
+        elif member.name in (name, endpoint.get("NetworkID")):
+            return name
+    return None
+
+
+def network_ids(members: Sequence[Membership], inspect: Inspect) -> dict[str, str]:
+    """By recorded key the engine's id of each network that the container really is a member of."""
+    found = endpoints(inspect)
+    named = {member.key: matching(member, found) for member in members}
+    return {key: identify(name, found[name]) for key, name in named.items() if name is not None}
+
+
+def observe_networks(inspect: Inspect) -> list[dict[str, Any]]:
+    """``network`` blocks with raw names. The default network alone is what one gets without any."""
+    found = endpoints(inspect)
+    if list(found) in ([n] for n in DEFAULT_NETWORKS):
+        return []
+    return [_block(name, endpoint, inspect) for name, endpoint in found.items()]
+
+
+def refresh_networks(before: Attributes, inspect: Inspect) -> list[dict[str, Any]]:
+    """``network`` blocks as they are, in the recorded form (and order) where they are as recorded."""
+    found = endpoints(inspect)
+    recorded = before.get("network", [])
+    if not recorded and list(found) in ([n] for n in DEFAULT_NETWORKS):
+        return []
+    ids = before.get("network_ids") or {}
+    out, seen = [], set()
+    for block in recorded:
+        given = block["network"]
+        key = given.id if isinstance(given, Reference) else given
+        name = next((n for n, end in found.items() if identify(n, end) == ids.get(key, key)), None)
+        if name is not None:
+            seen.add(name)
+            out.append(_refreshed(block, name, found[name], inspect))
+    return out + [_block(n, end, inspect) for n, end in found.items() if n not in seen]
+
+
+def _refreshed(block: Mapping[str, Any], name: str, endpoint: Inspect, inspect: Inspect) -> dict[str, Any]:
+    told = _block(name, endpoint, inspect)
+    told["network"] = block["network"]
+    for argument in ("mac_address", "driver_opts"):
+        if argument in block:
+            told[argument] = block[argument]
+    for argument in ("aliases", "link_local_ips"):
+        if sorted(told.get(argument, ())) == sorted(block.get(argument, ())):
+            told.pop(argument, None)
+            if argument in block:
+                told[argument] = block[argument]
+    return told
+
+
+def _block(name: str, endpoint: Inspect, inspect: Inspect) -> dict[str, Any]:
+    out: dict[str, Any] = {"network": name}
+    own = {inspect["Id"][:12], inspect["Name"].lstrip("/")}
+    aliases = sorted(a for a in endpoint.get("Aliases") or () if a not in own)
+    if aliases:
+        out["aliases"] = aliases
+    ipam = endpoint.get("IPAMConfig") or {}
+    if ipam.get("IPv4Address"):
+        out["ipv4_address"] = ipam["IPv4Address"]
+    if ipam.get("IPv6Address"):
+        out["ipv6_address"] = ipam["IPv6Address"]
+    if ipam.get("LinkLocalIPs"):
+        out["link_local_ips"] = ipam["LinkLocalIPs"]
+    if endpoint.get("DriverOpts"):
+        out["driver_opts"] = endpoint["DriverOpts"]
+    return out
+
+
+def connect(engine: Engine, container_id: str, member: Membership, what: str) -> None:
+    """Make a container a member. Raises ProviderError."""
+    body = {"Container": container_id, "EndpointConfig": endpoint_body(member.block)}
+    try:
+        engine.request("POST", f"/networks/{segment(member.handle)}/connect", json=body)
+    except EngineError as failure:
+        # after a crash it may be a member already
+        if "already exists in network" in failure.message or "is already connected" in failure.message:
+            return
+        raise refused(failure, what) from failure
+
+
+def disconnect(engine: Engine, container_id: str, network: str, what: str) -> None:
+    """End a membership; none is fine. Raises ProviderError."""
+    try:
+        engine.request(
+            "POST", f"/networks/{segment(network)}/disconnect", json={"Container": container_id, "Force": True}
+        )
+    except EngineError as failure:
+        if failure.status == 404 or "is not connected" in failure.message:
+            return
+        raise refused(failure, what) from failure
+
+
+def reconnect(engine: Engine, inspect: Inspect, members: Sequence[Membership], what: str) -> None:
+    """Make the memberships what they are to be, leaving alone those that already are so."""
+    found = endpoints(inspect)
+    kept: set[str] = set()
+    missing: list[Membership] = []
+    for member in members:
+        name = matching(member, found)
+        if name is not None and _as_wished(member.block, _block(name, found[name], inspect)):
+            kept.add(name)
+        else:
+            missing.append(member)
+    for name, endpoint in found.items():
+        if name not in kept and not (not members and name in DEFAULT_NETWORKS):
+            disconnect(engine, inspect["Id"], identify(name, endpoint), what)
+    for member in missing:
+        connect(engine, inspect["Id"], member, what)
+    if not members and not any(name in DEFAULT_NETWORKS for name in found):
+        default = "podman" if engine.kind == "podman" else "bridge"
+        connect(engine, inspect["Id"], Membership({}, default, default, None), what)
+
+
+def _as_wished(wished: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    return all(
+        (sorted(wished.get(n, ())) if isinstance(wished.get(n), list) else wished.get(n))
+        == (sorted(told.get(n, ())) if isinstance(told.get(n), list) else told.get(n))
+        for n in ("aliases", "ipv4_address", "ipv6_address", "link_local_ips", "driver_opts")
+    )
