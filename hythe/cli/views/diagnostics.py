@@ -94,7 +94,7 @@ class DiagnosticView:
         while lines and not lines[-1]:
             lines.pop()
         if not self.box:
-            return "\n" + "\n".join(lines) + "\n"
+            return "\n" + "\n".join(lines)
         bar = self.paint("│", color)
         boxed = [f"{bar} {line}" if line else bar for line in lines]
         return "\n".join([self.paint("╷", color), *boxed, self.paint("╵", color)])

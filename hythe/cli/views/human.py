@@ -19,6 +19,7 @@ LayoutOf = Callable[[str], Layout]
 _SIMILAR_SHOWN = 3
 _SIMILAR_FROM = 6
 _KEYS_SHOWN = 8
+_LONG = 40
 _DISRUPTION = {
     Disruption.RESTART: ("restarts", "yellow"),
     Disruption.REPLACE: ("is replaced", "yellow"),
@@ -72,25 +73,25 @@ class _Renderer:
         self.lines: list[str] = []
 
     def render(self) -> list[str]:
+        plan = self.plan
+        if plan.is_empty:
+            head = [self.nothing()]
+        else:
+            head = self.head()
+            self.changes()
+            self.outputs()
         self.drift()
         self.unreachable()
-        if self.plan.is_empty:
-            if self.plan.mode is Mode.REFRESH_ONLY and self.plan.drift:
-                text = "The state will be brought up to what exists; nothing else is changed."
-                self.lines.append(self.paint(text, "bold"))
-            else:
-                self.lines.append(self.paint(no_changes(self.plan), "bold", "green"))
-            self.remarks()
-            return self.lines
-        at = len(self.lines)
-        self.changes()
-        self.outputs()
         self.remarks()
-        head = self.head()
-        if len(self.lines) - at > 40:
-            self.lines += ["", *head]
-        self.lines[at:at] = [*head, ""]
-        return self.lines
+        # a long plan has scrolled the summary away: it is said again where the eye rests
+        again = ["", *head] if len(self.lines) > _LONG else []
+        return [*head, *([""] if self.lines and self.lines[0] else []), *self.lines, *again]
+
+    def nothing(self) -> str:
+        if self.plan.mode is Mode.REFRESH_ONLY and self.plan.drift:
+            text = "The state will be brought up to what exists; nothing else is changed."
+            return self.paint(text, "bold")
+        return self.paint(no_changes(self.plan), "bold", "green")
 
     def head(self) -> list[str]:
         if not self.plan.actions:
@@ -178,13 +179,16 @@ class _Renderer:
 
     # -- the rest -------------------------------------------------------------------------------
 
+    def section(self, title: str, *colors: str) -> None:
+        self.lines += ["", self.paint(title, "bold", *colors)]
+
     def drift(self) -> None:
         found = [c for c in self.plan.drift if not c.unknown_host]
         if not found:
             return
-        self.lines += [self.paint("Changed outside Hythe since the last apply:", "bold"), ""]
+        self.section("Changed outside Hythe since the last apply:")
         for lines in self.grouped(found, drift=True):
-            self.lines += [*lines, ""]
+            self.lines += ["", *lines]
 
     def unreachable(self) -> None:
         hosts: dict[str, list[str]] = {}
@@ -193,17 +197,16 @@ class _Renderer:
                 hosts.setdefault(change.host or "the local machine", []).append(change.address)
         if not hosts:
             return
-        self.lines.append(self.paint("Could not be reached, so what is there stays as it is:", "bold", "yellow"))
+        self.section("Could not be reached, so what is there stays as it is:", "yellow")
         for host, addresses in hosts.items():
             listed = unfold(list(dict.fromkeys(addresses)), 10**9 if self.style.full else 3)
             self.lines.append(f"  {self.paint('?', 'yellow')} {host}: {listed}")
-        self.lines.append("")
 
     def outputs(self) -> None:
         changed = [o for o in self.plan.outputs if o.changed]
         if not changed:
             return
-        self.lines += ["", self.paint("Outputs:", "bold")] if self.plan.actions else [self.paint("Outputs:", "bold")]
+        self.section("Outputs:")
         fmt = Format(self.paint, self.style.full, self.style.show_sensitive)
         writer = LineWriter(fmt)
         width = min(max(len(o.name) for o in changed), 32)
