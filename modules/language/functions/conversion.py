@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hythe.modules.language import convert, types
 from hythe.modules.language.functions.registry import FunctionError, Param, function
@@ -15,7 +15,6 @@ from hythe.value import (
     STRING,
     List,
     Map,
-    Marked,
     Null,
     Set,
     Type,
@@ -88,9 +87,6 @@ def sensitive(value: Value) -> Value:
 @function("nonsensitive", [_ANYTHING], description="Takes the sensitive mark off the value.")
 def nonsensitive(value: Value) -> Value:
     plain, marks = unmark(value)
-    if SENSITIVE not in marks and type(plain) is not Unknown and SENSITIVE not in unmark_deep(value)[1]:
-        # what is no secret needs no function that says so, but it is no mistake either
-        return value
     return mark(plain, marks - {SENSITIVE})
 
 
@@ -160,7 +156,9 @@ def type_name(value: Value) -> Value:
     examples=['try({}.a, "b") == "b"'],
 )
 def try_(*values: Value) -> Value:
-    return _first(values)
+    if not values:
+        raise FunctionError("at least one argument is required")
+    return values[0]
 
 
 @function(
@@ -174,9 +172,3 @@ def try_(*values: Value) -> Value:
 def can(value: Value) -> Value:
     return True
 
-
-def _first(values: Sequence[Value]) -> Value:
-    if not values:
-        raise FunctionError("at least one argument is required")
-    plain = values[0]
-    return plain.value if isinstance(plain, Marked) and not plain.marks else plain

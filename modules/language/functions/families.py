@@ -12,9 +12,10 @@ _BY_FAMILY = {
     "formatting": "format formatlist",
     "template": "templatefile templatestring",
     "collection": (
-        "chunklist coalesce coalescelist compact concat contains distinct element flatten index keys length "
-        "lookup matchkeys merge one range reverse slice sort values zipmap"
+        "chunklist compact contains distinct element flatten index keys length lookup matchkeys one reverse "
+        "slice sort values"
     ),
+    "combining": "coalesce coalescelist concat merge range zipmap",
     "sets": "alltrue anytrue setintersection setproduct setsubtract setunion transpose",
     "encoding": (
         "base64decode base64encode base64gunzip base64gzip csvdecode textdecodebase64 textencodebase64 "

@@ -151,7 +151,8 @@ def pow_(num: Number, power: Number) -> Value:
         if (num.bit_length() - 1) * power > MAX_DIGITS * 10 // 3:
             raise FunctionError("the result has too many digits", 1)
         return _bounded(num**power)
-    return _bounded(WIDE.power(num, power) if power * len(num.as_tuple().digits) < MAX_DIGITS else INEXACT.power(num, power))
+    exact = power * len(num.as_tuple().digits) < MAX_DIGITS
+    return _bounded((WIDE if exact else INEXACT).power(num, power))
 
 
 def _fractional_power(num: Number, power: Decimal) -> Value:

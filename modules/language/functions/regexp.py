@@ -6,18 +6,18 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
-import regex
+import regex  # type: ignore[import-untyped]
 
 from hythe.modules.language.functions import text
 from hythe.modules.language.functions.regexp_syntax import SyntaxProblem, translate
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.value import ANY, STRING, List, Null, Type, Value, list_of, object_of, tuple_of
 
-if TYPE_CHECKING:
-    Pattern = regex.Pattern[str]
-    Match = regex.Match[str]
+# the package has no types
+Pattern: TypeAlias = Any
+Match: TypeAlias = Any
 
 TIME_LIMIT = 5.0
 """Seconds that one call may search: RE2 is linear, the engine underneath is not always."""

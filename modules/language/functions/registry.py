@@ -275,7 +275,7 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
             unknown = unknown or not param.allow_unknown
         undetermined = undetermined or (not param.dynamic and _is_untyped(plain))
     if undetermined:
-        return mark(Unknown(ANY if callable(found.returns) else found.returns), marks)
+        return mark(Unknown(ANY), marks)
     result_type = found.returns(converted) if callable(found.returns) else found.returns
     if unknown:
         return mark(Unknown(result_type), marks)

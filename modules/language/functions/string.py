@@ -12,10 +12,19 @@ from hythe.value import BOOL, NUMBER, STRING, List, Unknown, Value, is_known, is
 
 _STR = Param("str", STRING)
 
-_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 
 
-@function("chomp", [_STR], returns=STRING, description="Removes newlines at the end.", examples=['chomp("a\\n") == "a"'])
+@function(
+    "chomp",
+    [_STR],
+    returns=STRING,
+    description="Removes newlines at the end.",
+    examples=['chomp("a\\n") == "a"'],
+)
 def chomp(value: str) -> Value:
     return value.rstrip("\r\n")
 
@@ -161,7 +170,13 @@ def split(separator: str, value: str) -> Value:
     return List(value.split(separator) if separator else list(value), STRING)
 
 
-@function("strrev", [_STR], returns=STRING, description="The characters in reverse.", examples=['strrev("abc") == "cba"'])
+@function(
+    "strrev",
+    [_STR],
+    returns=STRING,
+    description="The characters in reverse.",
+    examples=['strrev("abc") == "cba"'],
+)
 def strrev(value: str) -> Value:
     return text.normalized("".join(reversed(text.graphemes(value))))
 

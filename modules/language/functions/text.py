@@ -19,9 +19,10 @@ def graphemes(text: str) -> list[str]:
     """What a reader takes for single characters."""
     if text.isascii() and "\r" not in text:
         return list(text)
-    import regex
+    import regex  # type: ignore[import-untyped]
 
-    return regex.findall(r"\X", text)
+    found: list[str] = regex.findall(r"\X", text)
+    return found
 
 
 def length(text: str) -> int:

@@ -1,0 +1,237 @@
+"""YAML."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+import yaml
+
+from hythe.modules.language import convert
+from hythe.modules.language.functions.registry import FunctionError, Param, function
+from hythe.modules.language.functions.text import normalized
+from hythe.modules.language.functions.timestamps import Timestamp, TimestampError
+from hythe.modules.language.numbers import number_to_string, parse_number
+from hythe.value import ANY, STRING, Reference, Unknown, Value, is_known, is_null
+
+MAX_NODES = 1_000_000
+"""Values that one document may stand for; aliases can make much of little."""
+
+_TAG = "tag:yaml.org,2002:"
+_BOOLS = {
+    **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], True),
+    **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False),
+}
+_NULLS = ("", "~", "null", "Null", "NULL")
+_INTEGER = re.compile(r"[-+]?(?:0o[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_DATE = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"(?:[Tt]([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+    r"| ([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.[0-9]+)?)?"
+)
+
+
+@function(
+    "yamlencode",
+    [Param("value", ANY, allow_null=True, allow_unknown=True, dynamic=True)],
+    returns=STRING,
+    description="The value as YAML in block style.",
+    examples=['yamlencode({ a = "b" }) == "\\"a\\": \\"b\\"\\n"'],
+)
+def yamlencode(value: Value) -> Value:
+    if not is_known(value):
+        return Unknown(STRING)
+    return yaml.emit(_document(value), allow_unicode=True, width=80)
+
+
+def _document(value: Value) -> Iterator[yaml.Event]:
+    yield yaml.StreamStartEvent()
+    yield yaml.DocumentStartEvent(explicit=False)
+    yield from _events(value)
+    yield yaml.DocumentEndEvent(explicit=False)
+    yield yaml.StreamEndEvent()
+
+
+def _events(value: Value) -> Iterator[yaml.Event]:
+    if is_null(value):
+        yield _plain("null")
+    elif isinstance(value, bool):
+        yield _plain("true" if value else "false")
+    elif isinstance(value, (int, Decimal)):
+        yield _plain(number_to_string(value))
+    elif isinstance(value, str):
+        style = "|" if "\n" in value else '"'
+        yield yaml.ScalarEvent(None, None, (False, True), value, style=style)
+    elif isinstance(value, dict):
+        yield yaml.MappingStartEvent(None, None, True, flow_style=False)
+        for key in sorted(value):
+            yield yaml.ScalarEvent(None, None, (False, True), key, style='"')
+            yield from _events(value[key])
+        yield yaml.MappingEndEvent()
+    elif isinstance(value, (list, tuple)):
+        yield yaml.SequenceStartEvent(None, None, True, flow_style=False)
+        for item in value:
+            yield from _events(item)
+        yield yaml.SequenceEndEvent()
+    else:
+        what = "a reference" if isinstance(value, Reference) else "this value"
+        raise FunctionError(f"{what} cannot be represented as YAML", 0)
+
+
+def _plain(text: str) -> yaml.Event:
+    return yaml.ScalarEvent(None, None, (True, False), text, style="")
+
+
+@function(
+    "yamldecode",
+    [Param("src", STRING)],
+    returns=ANY,
+    description="The value that the YAML document stands for.",
+    examples=['yamldecode("a: [1, true]").a[0] == 1'],
+)
+def yamldecode(value: str) -> Value:
+    try:
+        documents = list(yaml.compose_all(value, Loader=yaml.BaseLoader))
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        place = f"on line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise FunctionError(f"{place}{exc.problem or exc.context}".replace("{", "(").replace("}", ")"), 0) from None
+    except yaml.YAMLError:
+        raise FunctionError("the string has characters that YAML does not allow", 0) from None
+    if len(documents) > 1:
+        raise FunctionError("unexpected extra content after value: there is more than one document", 0)
+    return _Decoder().value(documents[0]) if documents else None
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        self.count = 0
+        self.open: set[int] = set()
+
+    def value(self, node: yaml.Node) -> Value:
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise FunctionError(f"the document stands for more than {MAX_NODES:,} values", 0)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if id(node) in self.open:
+            raise self._problem(node, "an alias refers to what it is a part of")
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                self._check_tag(node, "seq")
+                return tuple(map(self.value, node.value))
+            self._check_tag(node, "map")
+            return self._mapping(node)
+        finally:
+            self.open.discard(id(node))
+
+    def _problem(self, node: yaml.Node, reason: str) -> FunctionError:
+        mark = node.start_mark
+        return FunctionError(f"on line {mark.line + 1}, column {mark.column + 1}: {reason}", 0)
+
+    def _check_tag(self, node: yaml.Node, wanted: str) -> None:
+        if node.tag not in (None, "!", f"{_TAG}{wanted}"):
+            raise self._problem(node, "unsupported tag")
+
+    def _mapping(self, node: yaml.Node) -> Value:
+        merged: dict[str, Value] = {}
+        own: dict[str, Value] = {}
+        for key_node, value_node in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value == "<<" and not key_node.style:
+                for name, item in self._merged(value_node).items():
+                    merged.setdefault(name, item)
+                continue
+            try:
+                key = convert.convert(self.value(key_node), STRING)
+            except convert.ConversionError:
+                raise self._problem(key_node, "only strings may be keys") from None
+            if is_null(key):
+                raise self._problem(key_node, "a key must not be null")
+            if key in own:
+                raise self._problem(key_node, "the key is there already")
+            own[key] = self.value(value_node)
+        merged.update(own)
+        return {key: merged[key] for key in sorted(merged)}
+
+    def _merged(self, node: yaml.Node) -> dict[str, Value]:
+        if isinstance(node, yaml.SequenceNode):
+            merged: dict[str, Value] = {}
+            for item in node.value:
+                for name, value in self._merged(item).items():
+                    merged.setdefault(name, value)
+            return merged
+        if not isinstance(node, yaml.MappingNode):
+            raise self._problem(node, "only mappings can be merged")
+        found: dict[str, Value] = self.value(node)
+        return found
+
+    def _scalar(self, node: yaml.ScalarNode) -> Value:
+        source = node.value
+        # the loader gives the tag of strings to what has no tag of its own
+        tag = node.tag if _has_tag(node) or node.tag not in (None, "!", f"{_TAG}str") else None
+        if (tag is None and node.style is not None) or tag in ("!", f"{_TAG}str"):
+            return normalized(source)
+        resolved = _resolve(source, tag)
+        if resolved is NotImplemented:
+            if tag is None:
+                return normalized(source)
+            raise self._problem(node, f"the text is no value of the tag {tag.removeprefix(_TAG)}")
+        return resolved
+
+
+def _has_tag(node: yaml.ScalarNode) -> bool:
+    buffer = node.start_mark.buffer
+    return buffer is not None and buffer[node.start_mark.pointer] in "!"
+
+
+def _resolve(source: str, tag: str | None) -> Value:
+    """The value of a scalar without quotes; NotImplemented when it is none of the tag."""
+    name = None if tag is None else tag.removeprefix(_TAG)
+    if name in (None, "bool") and source in _BOOLS:
+        return _BOOLS[source]
+    if name == "null" or (name is None and source in _NULLS):
+        return None
+    if name in (None, "timestamp") and _DATE.fullmatch(source):
+        return _timestamp(source)
+    if name in (None, "float") and source.lower() in (".nan", ".inf", "+.inf", "-.inf"):
+        raise FunctionError("infinities and NaN are not supported", 0)
+    if name in (None, "int", "float") and (_INTEGER.fullmatch(source) or _FLOAT.fullmatch(source)):
+        return _number(source.replace("_", ""))
+    if name == "binary":
+        try:
+            base64.b64decode(source, validate=True)
+        except (binascii.Error, ValueError):
+            return NotImplemented
+        return source
+    return NotImplemented
+
+
+def _number(source: str) -> Value:
+    try:
+        return parse_number(source)
+    except OverflowError:
+        raise FunctionError("a number has too many digits", 0) from None
+    except ValueError:
+        pass
+    try:
+        return int(source, 0)
+    except ValueError:
+        return NotImplemented
+
+
+def _timestamp(source: str) -> Value:
+    found = _DATE.fullmatch(source)
+    assert found is not None
+    year, month, day = (int(part) for part in found.groups()[:3])
+    clock = found.groups()[3:6] if found[4] else found.groups()[7:10]
+    hour, minute, second = (int(part or 0) for part in clock)
+    text = f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{found[7] or 'Z'}"
+    try:
+        return Timestamp.parse(text).text()
+    except TimestampError:
+        return NotImplemented
