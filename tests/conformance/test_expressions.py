@@ -24,6 +24,8 @@ from hythe.modules.language.types import type_of
 from hythe.value import Marked, Type, Unknown, parse_type_text
 
 _FOLDER = os.environ.get("HYTHE_CONFORMANCE")
+__test__ = bool(_FOLDER)  # nothing to collect without cases
+
 _FUNCTION_FILES = ("functions.json", "functions_unit.json", "functions_unknown.json")
 _UNDOCUMENTED = re.compile(r"assume|convert$")
 
