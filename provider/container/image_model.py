@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from hythe.provider.container.image_reference import parse_name
 from hythe.provider.container.place import HostReference, host_argument
@@ -45,6 +45,12 @@ def _package(value: str) -> str:
 def _suite(value: str) -> str:
     if not _SUITE.fullmatch(value):
         raise ValueError(f'"{value}" is not the name of a suite: write it like bookworm')
+    return value
+
+
+def _file_path(value: str) -> str:
+    if not value.startswith("/") or value.endswith("/") or ".." in value.split("/"):
+        raise ValueError(f'"{value}" is not the absolute path of a file')
     return value
 
 
@@ -100,7 +106,7 @@ class Packages(Model):
     variant: Literal[
         "extract", "custom", "essential", "apt", "minbase", "buildd", "important", "debootstrap", "standard"
     ] = attr("minbase", description="Which packages there are besides `include`.")
-    files: dict[Annotated[str, Field(pattern=r"^/[^\0]*[^/\0]$")], str] | None = attr(
+    files: dict[Annotated[str, AfterValidator(_file_path)], str] | None = attr(
         description="Contents of files by their absolute path, put there before `setup`."
     )
     setup: list[str] | None = attr(description="Shell commands that run inside, as root, after the installation.")
