@@ -11,13 +11,14 @@ from hythe.cli.context import FAILED, FINE, Cli
 from hythe.cli.interrupt import StopSwitch
 from hythe.cli.options import PlanRequest, plan_request
 from hythe.cli.views.operation import OperationView, open_operation
-from hythe.cli.workspace import Workspace, remember_plan_secrets, require_folder
+from hythe.cli.workspace import Workspace, remember_plan_secrets, remember_state_secrets, require_folder
 from hythe.diagnostic import DiagnosticError, has_errors
 
 if TYPE_CHECKING:
     from hythe.planner.edge import Outcome
     from hythe.planner.plan import Plan
     from hythe.provider.hosts import Hosts
+    from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
 
 
@@ -37,7 +38,8 @@ class Operation:
     _outcome: Outcome | None = None
     _variables: Mapping[str, Value] | None = None
     _hosts: Hosts | None = None
-    _state: Any = None
+    _store: StateStore | None = None
+    _loaded: Loaded | None = None
 
     @classmethod
     def open(cls, cli: Cli, given: dict[str, Any], *, destroy: bool) -> Operation:
@@ -67,11 +69,14 @@ class Operation:
                 # shown by the view already: whoever is above has only the exit code to tell
                 raise DiagnosticError() from None
 
-    def _open_state(self) -> Any:
-        if self._state is None:
-            session = self.workspace.locked(self.lock, self.lock_timeout)
-            self._state = self._stack.enter_context(session)
-        return self._state
+    def _open_state(self, operation: str, lineage: str | None = None) -> Loaded:
+        """Lock and read the state, once. Raises DiagnosticError."""
+        if self._loaded is None:
+            locked = self.workspace.locked(operation, self.lock, self.lock_timeout)
+            self._store = self._stack.enter_context(locked)
+            self._loaded = self._store.read(lineage)
+            remember_state_secrets(self._loaded.state)
+        return self._loaded
 
     def _open_hosts(self) -> Hosts:
         if self._hosts is None:
@@ -83,11 +88,11 @@ class Operation:
         require_folder(self.cli)
         workspace = self.workspace
         self._variables = workspace.variables(self.request.inputs, ask=self.ask)
-        state = self._open_state()
+        loaded = self._open_state("plan")
         hosts = self._open_hosts()
         with self.view.watching() as sink:
             session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
-            outcome = workspace.plan(session, state.state, self.request)
+            outcome = workspace.plan(session, loaded.state, self.request)
         self._outcome = outcome
         self.view.report(outcome.diagnostics)
         if outcome.plan is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import Cli, fail, raise_errors
@@ -114,10 +114,17 @@ class Workspace:
 
         return StateStore(self.state_path)
 
+    @contextmanager
+    def locked(self, operation: str, lock: bool = True, timeout: float = 0.0) -> Iterator[StateStore]:
+        """The store, nobody else writing meanwhile (unless ``lock`` is off). Raises DiagnosticError."""
+        store = self.store
+        with store.lock(operation, timeout) if lock else nullcontext():
+            yield store
+
     def read_state(self) -> State:
         """The state as it is now, without a lock. Raises DiagnosticError."""
         state = self.store.load()
-        _remember_state(state)
+        remember_state_secrets(state)
         return state
 
     # -- kinds and hosts ------------------------------------------------------------------------
@@ -147,6 +154,31 @@ class Workspace:
         from hythe.cli.layouts import layout_of
 
         return layout_of(self.registry, kind)
+
+    def use_plan(self, plan: Plan, inputs: Sequence[tuple[str, str]]) -> Mapping[str, Value]:
+        """Work with a saved plan's own configuration; gives its variables.
+
+        Ephemeral ones are not in it and are taken from ``inputs`` and the environment. Raises DiagnosticError.
+        """
+        from hythe.modules import variables
+        from hythe.modules.config import InputValue
+        from hythe.modules.loader import load_texts
+
+        config, found = load_texts(plan.config.root, plan.config.files)
+        raise_errors(found)
+        self.use(config)
+        given, problems = variables.collect(config, inputs, self.cli.environment)
+        fixed = [name for name, _ in _named(inputs) if name in plan.config.variables]
+        if fixed:
+            names = ", ".join(sorted(set(fixed)))
+            text = f"The saved plan holds the values of {names} already. Make a new plan to change them."
+            raise fail("Variable is part of the plan", text)
+        ephemeral = {n: v for n, v in given.items() if n not in plan.config.variables}
+        raise_errors([d for d in problems if d.is_error])
+        stored = {n: InputValue(v, "the plan") for n, v in plan.config.variables.items()}
+        values, more = variables.resolve(config, {**stored, **ephemeral}, lambda *unused: [])
+        raise_errors(more)
+        return _mark_sensitive(values, plan.config.sensitive_variables)
 
     # -- plan and apply -------------------------------------------------------------------------
 
@@ -208,10 +240,24 @@ def _plain(value: Any) -> Any:
     return unmark_deep(value)[0]
 
 
-def _remember_state(state: State) -> None:
+def remember_state_secrets(state: State) -> None:
+    """Keep the state's sensitive values out of logs."""
     remember_secrets(o.value for o in state.outputs.values() if o.sensitive)
     for instance in (*state.instances.values(), *state.deposed.values()):
         remember_secrets(value_at(instance.attributes, path) for path in instance.sensitive)
+
+
+def _named(inputs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for sort, text in inputs:
+        if sort == "var":
+            name, _, value = text.partition("=")
+            yield name.strip(), value
+
+
+def _mark_sensitive(values: Mapping[str, Value], names: Sequence[str]) -> dict[str, Value]:
+    from hythe.value import Sensitive
+
+    return {n: Sensitive(v) if n in names else v for n, v in values.items()}
 
 
 def value_at(value: Any, path: Sequence[str | int]) -> Any:
