@@ -129,6 +129,20 @@ class Host(Protocol):
         """Give up connections."""
 
 
+class HostSource(Protocol):
+    """Where hosts come from, by the address of the instance that a host is."""
+
+    @property
+    def local(self) -> Host:
+        """The machine Hythe runs on."""
+
+    def get(self, address: str | None, attributes: Mapping[str, Any] | None = None) -> Host:
+        """The host whose instance has these attributes in state; None is the local machine.
+
+        Raises :class:`ProviderError`.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """A program that ended."""

@@ -81,3 +81,34 @@ class Intent:
     op: str
     instance: InstanceState
     old_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an operation did to the state: one durable record.
+
+    ``seq`` is the intent that it answers, None for what needed none. Applied in this order: ``drop``
+    (an address that holds nothing any more), ``undepose`` (ids of deposed objects that are gone),
+    ``put`` (an instance that its address now holds), ``depose`` (objects kept as deposed). A result
+    without any of them says that nothing changed.
+    """
+
+    seq: int | None = None
+    put: InstanceState | None = None
+    drop: str | None = None
+    depose: tuple[InstanceState, ...] = ()
+    undepose: tuple[str, ...] = ()
+    outputs: Mapping[str, OutputState] | None = None
+
+    def apply(self, state: State) -> None:
+        """Make ``state`` what it is after this."""
+        if self.drop is not None:
+            state.instances.pop(self.drop, None)
+        for gone in self.undepose:
+            state.deposed.pop(gone, None)
+        if self.put is not None:
+            state.instances[self.put.address] = self.put
+        for old in self.depose:
+            state.deposed[old.id] = old
+        if self.outputs is not None:
+            state.outputs = dict(self.outputs)

@@ -1,0 +1,146 @@
+"""State in local files: the snapshot, its backup, the journal and the lock, side by side.
+
+=========================  =================================================================
+``<state>``                the snapshot
+``<state>.journal``        what was done since; there only during an apply, or after one was killed
+``<state>.lock``           the lock
+``<state>.backup``         the snapshot before
+``<state>.backup.journal`` what was done between the two: with it, the backup is as good as the state
+=========================  =================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from hythe.state import lock as locking
+from hythe.state.journal import Content, Journal, Record, sync_folder
+
+
+def _nothing(step: str) -> None:
+    pass
+
+
+class LocalFiles:
+    """The files of one state. Methods raise OSError.
+
+    ``on_step`` is called before each step that changes a file, with its name: tests stop there.
+    """
+
+    def __init__(self, path: str, *, on_step: Callable[[str], None] = _nothing) -> None:
+        # a state that is a symbolic link stays one: what it points at is replaced
+        self.path = os.path.realpath(path)
+        self.backup = self.path + ".backup"
+        self.journal = self.path + ".journal"
+        self.old_journal = self.path + ".backup.journal"
+        self.lock_path = self.path + ".lock"
+        self._on_step = on_step
+
+    def read(self) -> bytes | None:
+        """The snapshot's bytes, None when there is none."""
+        return _read(self.path)
+
+    def read_backup(self) -> bytes | None:
+        """The backup's bytes, None when there is none."""
+        return _read(self.backup)
+
+    def read_journal(self) -> bytes | None:
+        """The journal's bytes, None when there is none."""
+        return _read(self.journal)
+
+    def read_old_journal(self) -> bytes | None:
+        """The bytes of the journal that belongs to the backup, None when there is none."""
+        return _read(self.old_journal)
+
+    def lock(self, operation: str, timeout: float) -> locking.Lock:
+        """Take the lock. Raises DiagnosticError when another holds it."""
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        return locking.acquire(self.lock_path, operation, timeout)
+
+    def holder(self) -> locking.Holder | None:
+        """Who holds the lock now."""
+        return locking.read_holder(self.lock_path)
+
+    def open_journal(self, header: Record, content: Content | None, notify: Callable[[], None]) -> Journal:
+        """The journal, to be appended to; begun anew where ``content`` is None."""
+        self._on_step("open journal")
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+
+        def fsync(file: int) -> None:
+            self._on_step("sync journal")
+            os.fdatasync(file)
+            self._on_step("journal synced")
+
+        return Journal(self.journal, header, content, notify=notify, fsync=fsync)
+
+    def write(self, data: bytes, *, keep_journal: bool) -> None:
+        """Replace the snapshot at once, keep the one before as backup, and put the journal aside.
+
+        ``keep_journal``: the journal holds all that happened since the one before.
+        """
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        fresh = self.path + ".new"
+        try:
+            self._on_step("write snapshot")
+            self._write_synced(fresh, data)
+            self._on_step("keep backup")
+            self._keep_backup()
+            self._on_step("replace snapshot")
+            os.replace(fresh, self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
+            raise
+        sync_folder(self.path)
+        self._on_step("put journal aside")
+        # from here on all is well, so nothing below may fail the write
+        with contextlib.suppress(OSError):
+            if keep_journal:
+                os.replace(self.journal, self.old_journal)
+            else:
+                for path in (self.journal, self.old_journal):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
+            self._on_step("sync folder")
+            sync_folder(self.path)
+
+    def _write_synced(self, path: str, data: bytes) -> None:
+        # whatever an earlier crash left there may be a link or have other permissions
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _keep_backup(self) -> None:
+        spare = self.backup + ".new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(spare)
+        try:
+            os.link(self.path, spare)
+        except FileNotFoundError:
+            return
+        except OSError:
+            # file systems without hard links get a copy
+            data = self.read()
+            if data is None:
+                return
+            self._write_synced(spare, data)
+        os.chmod(spare, 0o600)
+        os.replace(spare, self.backup)
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None

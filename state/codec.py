@@ -1,0 +1,241 @@
+"""State and plan data as bytes. Pure: nothing here touches a file.
+
+A snapshot is one JSON document in one line::
+
+    {"hythe_state":1,"checksum":"sha256:...","size":N,"lineage":...,"serial":...,...}
+
+The checksum covers the format version and what follows ``size``, which is N bytes. It is also the snapshot's name: a
+journal says by it which snapshot it goes on from (see :mod:`hythe.state.journal`), and a snapshot says
+which journal it has taken in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from hythe.state.model import FORMAT_VERSION, InstanceState, Intent, OutputState, Result, State
+from hythe.state.values import decode_value, encode_value
+from hythe.value import parse_type_text
+
+__all__ = [
+    "BadSnapshot",
+    "Flaw",
+    "Snapshot",
+    "decode_instance",
+    "decode_intent",
+    "decode_outputs",
+    "decode_snapshot",
+    "decode_value",
+    "encode_instance",
+    "encode_intent",
+    "encode_outputs",
+    "encode_snapshot",
+    "encode_value",
+]
+
+_HEAD = re.compile(rb'\{"hythe_state":(\d{1,9}),"checksum":"sha256:([0-9a-f]{64})","size":(\d{1,15}),')
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state as written. ``pending`` are operations whose outcome is not known yet.
+
+    ``digest`` names these bytes; ``previous`` is the digest of the snapshot that this one replaced.
+    """
+
+    state: State
+    pending: tuple[Intent, ...] = ()
+    digest: str = ""
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with bytes that should be a snapshot.
+
+    ``sort`` is empty, truncated, foreign (no state file at all), damaged or newer; ``text`` a sentence part.
+    """
+
+    sort: str
+    text: str
+
+
+class BadSnapshot(ValueError):
+    """The bytes are no snapshot that can be read."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(flaw.text)
+        self.flaw = flaw
+
+
+def encode_instance(instance: InstanceState) -> dict[str, Any]:
+    """An instance as a JSON object; what has its default is left out."""
+    out: dict[str, Any] = {
+        "address": instance.address,
+        "id": instance.id,
+        "kind": instance.kind,
+        "attributes": encode_value(instance.attributes),
+    }
+    if instance.sensitive:
+        out["sensitive"] = instance.sensitive
+    if instance.dependencies:
+        out["dependencies"] = instance.dependencies
+    if instance.host is not None:
+        out["host"] = instance.host
+    if instance.create_before_destroy:
+        out["create_before_destroy"] = True
+    if instance.prevent_destroy:
+        out["prevent_destroy"] = True
+    if instance.tainted:
+        out["tainted"] = True
+    if instance.schema_version != 1:
+        out["schema_version"] = instance.schema_version
+    return out
+
+
+def decode_instance(data: Mapping[str, Any]) -> InstanceState:
+    """The instance of :func:`encode_instance`. Raises ValueError, KeyError or TypeError."""
+    get = data.get
+    sensitive = get("sensitive")
+    return InstanceState(
+        data["address"],
+        data["id"],
+        data["kind"],
+        decode_value(data["attributes"]),
+        tuple(map(tuple, sensitive)) if sensitive else (),
+        tuple(get("dependencies", ())),
+        get("host"),
+        get("create_before_destroy", False),
+        get("prevent_destroy", False),
+        get("tainted", False),
+        get("schema_version", 1),
+    )
+
+
+def encode_intent(intent: Intent) -> dict[str, Any]:
+    """An intent as a JSON object."""
+    out: dict[str, Any] = {"seq": intent.seq, "op": intent.op, "instance": encode_instance(intent.instance)}
+    if intent.old_id is not None:
+        out["old_id"] = intent.old_id
+    return out
+
+
+def decode_intent(data: Mapping[str, Any]) -> Intent:
+    """The intent of :func:`encode_intent`. Raises ValueError, KeyError or TypeError."""
+    return Intent(data["seq"], data["op"], decode_instance(data["instance"]), data.get("old_id"))
+
+
+def encode_outputs(outputs: Mapping[str, OutputState]) -> dict[str, Any]:
+    """Outputs as a JSON object."""
+    return {
+        name: {"value": encode_value(o.value), "type": str(o.type), **({"sensitive": True} if o.sensitive else {})}
+        for name, o in outputs.items()
+    }
+
+
+def decode_outputs(data: Mapping[str, Any]) -> dict[str, OutputState]:
+    """The outputs of :func:`encode_outputs`. Raises ValueError, KeyError or TypeError."""
+    return {
+        name: OutputState(decode_value(o["value"]), parse_type_text(o["type"]), o.get("sensitive", False))
+        for name, o in data.items()
+    }
+
+
+def encode_snapshot(state: State, pending: tuple[Intent, ...] = (), previous: str = "") -> tuple[bytes, str]:
+    """The bytes of a snapshot, and their digest."""
+    body: dict[str, Any] = {"lineage": state.lineage, "serial": state.serial}
+    if previous:
+        body["previous"] = previous
+    body["instances"] = [encode_instance(i) for i in state.instances.values()]
+    body["deposed"] = [encode_instance(i) for i in state.deposed.values()]
+    body["outputs"] = encode_outputs(state.outputs)
+    if pending:
+        body["pending"] = [encode_intent(i) for i in pending]
+    rest = orjson.dumps(body)[1:] + b"\n"
+    version = str(FORMAT_VERSION).encode()
+    digest = _digest(version, rest)
+    head = b'{"hythe_state":%s,"checksum":"sha256:%s","size":%d,' % (version, digest.encode(), len(rest))
+    return head + rest, digest
+
+
+def _digest(version: bytes, rest: bytes) -> str:
+    hashed = sha256(version + b"\n")
+    hashed.update(rest)
+    return hashed.hexdigest()
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """The snapshot in ``data``. Raises :class:`BadSnapshot`, which tells the sorts of damage apart."""
+    if not data.strip(b"\0 \t\r\n"):
+        raise BadSnapshot(Flaw("empty", "it is empty"))
+    head = _HEAD.match(data)
+    if head is None:
+        if b'"checksum":"sha256:' in data[:120] or b'"hythe_state"' in data[:120]:
+            if data.endswith(b"\n"):
+                raise BadSnapshot(Flaw("damaged", "its first bytes are damaged, or it was edited by hand"))
+            raise BadSnapshot(Flaw("truncated", "it ends in the middle"))
+        raise BadSnapshot(Flaw("foreign", "it does not begin like a state file"))
+    version, digest, size = head[1], head[2].decode(), int(head[3])
+    rest = data[head.end() :]
+    if size != len(rest) or _digest(version, rest) != digest:
+        if len(rest) < size:
+            raise BadSnapshot(Flaw("truncated", f"it ends in the middle ({len(rest)} of {size} bytes are there)"))
+        raise BadSnapshot(Flaw("damaged", "its content does not match its checksum, so it was damaged or edited"))
+    if int(version) > FORMAT_VERSION:
+        text = f"it has format {int(version)}, and this Hythe reads up to format {FORMAT_VERSION}"
+        raise BadSnapshot(Flaw("newer", text))
+    try:
+        return _snapshot(orjson.loads(b"{" + rest), digest)
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
+
+
+def _snapshot(body: Mapping[str, Any], digest: str) -> Snapshot:
+    instances = map(decode_instance, body["instances"])
+    deposed = map(decode_instance, body["deposed"])
+    state = State(
+        body["lineage"],
+        body["serial"],
+        {i.address: i for i in instances},
+        {i.id: i for i in deposed},
+        decode_outputs(body["outputs"]),
+    )
+    pending = tuple(map(decode_intent, body.get("pending", ())))
+    return Snapshot(state, pending, digest, body.get("previous", ""))
+
+
+def encode_result(result: Result) -> dict[str, Any]:
+    """A result as a JSON object."""
+    out: dict[str, Any] = {}
+    if result.seq is not None:
+        out["seq"] = result.seq
+    if result.put is not None:
+        out["put"] = encode_instance(result.put)
+    if result.drop is not None:
+        out["drop"] = result.drop
+    if result.depose:
+        out["depose"] = [encode_instance(i) for i in result.depose]
+    if result.undepose:
+        out["undepose"] = result.undepose
+    if result.outputs is not None:
+        out["outputs"] = encode_outputs(result.outputs)
+    return out
+
+
+def decode_result(data: Mapping[str, Any]) -> Result:
+    """The result of :func:`encode_result`. Raises ValueError, KeyError or TypeError."""
+    put, outputs = data.get("put"), data.get("outputs")
+    return Result(
+        data.get("seq"),
+        decode_instance(put) if put is not None else None,
+        data.get("drop"),
+        tuple(map(decode_instance, data.get("depose", ()))),
+        tuple(data.get("undepose", ())),
+        decode_outputs(outputs) if outputs is not None else None,
+    )

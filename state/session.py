@@ -1,0 +1,195 @@
+"""A session: the state while it is being changed, every change durable in the journal first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hythe.diagnostic import Diagnostic, error, warning
+from hythe.state.backends.local import LocalFiles
+from hythe.state.codec import encode_intent, encode_result, encode_snapshot
+from hythe.state.journal import Content, Journal, JournalFailed
+from hythe.state.model import InstanceState, Intent, OutputState, Result, State
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A state as read: snapshot and journal together.
+
+    ``pending`` are operations whose outcome is not known (see :mod:`hythe.state.settle`). ``fresh``:
+    nothing was recorded yet. ``digest`` names the snapshot, ``content`` is the journal that goes on
+    from it. ``next_seq`` is the number for the next intent.
+    """
+
+    state: State
+    pending: tuple[Intent, ...] = ()
+    fresh: bool = False
+    digest: str = ""
+    base_serial: int = 0
+    content: Content | None = None
+    next_seq: int = 1
+    recorded: int = field(default=0)
+
+
+class Session:
+    """A locked state open for writing. Used by one thread; only :meth:`wait` may be called by others.
+
+    ``state`` is live: :meth:`record` changes it. ``loaded_serial`` is what a plan must have been made on.
+    """
+
+    def __init__(self, files: LocalFiles, loaded: Loaded, operation: str) -> None:
+        self.state = loaded.state.copy()
+        self.pending = {i.seq: i for i in loaded.pending}
+        self.loaded_serial = loaded.state.serial
+        self.notify: Callable[[], None] | None = None
+        self._files = files
+        self._loaded = loaded
+        self._operation = operation
+        self._seq = loaded.next_seq
+        self._journal: Journal | None = None
+        self._broken: OSError | None = None
+        self._tickets: list[tuple[int, str]] = []
+        self._changed = loaded.recorded > 0
+
+    # -- records --------------------------------------------------------------------------------
+
+    def intend(self, op: str, instance: InstanceState, old_id: str | None = None) -> tuple[Intent, int]:
+        """Note what is about to be done; gives the intent and the ticket to :meth:`wait` for."""
+        intent = Intent(self._seq, op, instance, old_id)
+        self._seq += 1
+        self.pending[intent.seq] = intent
+        return intent, self._append("intent", encode_intent(intent), instance.address)
+
+    def record(self, result: Result) -> int:
+        """Note what came of it and make the state so; gives the ticket to :meth:`wait` for."""
+        intent = self.pending.pop(result.seq, None) if result.seq is not None else None
+        result.apply(self.state)
+        subject = result.put or (intent.instance if intent is not None else None)
+        address = subject.address if subject is not None else result.drop or ""
+        return self._append("result", encode_result(result), address)
+
+    def refresh(self, instance: InstanceState) -> None:
+        """Take over what was observed. Not journalled: it can be observed again."""
+        self.state.instances[instance.address] = instance
+        self._changed = True
+
+    def forget_data(self, address: str) -> None:
+        """Drop the record of a data source, which is read anew when it is needed. Not journalled."""
+        if self.state.instances.pop(address, None) is not None:
+            self._changed = True
+
+    def set_outputs(self, outputs: Mapping[str, OutputState]) -> None:
+        """Replace the root outputs, if they differ."""
+        if dict(outputs) != self.state.outputs:
+            self.record(Result(outputs=dict(outputs)))
+
+    def _append(self, sort: str, data: Mapping[str, object], address: str) -> int:
+        if self._journal is None and self._broken is None:
+            self._open()
+        if self._journal is None:
+            return -1
+        ticket = self._journal.append({sort: data})
+        if sort == "result":
+            self._tickets.append((ticket, address))
+        return ticket
+
+    def _open(self) -> None:
+        loaded = self._loaded
+        header = {
+            "hythe_journal": 1,
+            "lineage": self.state.lineage,
+            "serial": loaded.base_serial,
+            "snapshot": loaded.digest,
+        }
+        try:
+            self._journal = self._files.open_journal(header, loaded.content, self._notified)
+        except OSError as failure:
+            self._broken = failure
+            return
+        # each session counts as a version, so that a plan made before a crash is seen to be old
+        self.state.serial += 1
+        self._changed = True
+        self._journal.append({"begin": {"operation": self._operation}})
+
+    def _notified(self) -> None:
+        if self.notify is not None:
+            self.notify()
+
+    # -- durability -----------------------------------------------------------------------------
+
+    def wait(self, ticket: int | None = None) -> None:
+        """Block until the record with that ticket (all records, when None) is durable.
+
+        Raises :class:`~hythe.state.journal.JournalFailed`.
+        """
+        if self._broken is not None:
+            raise JournalFailed(self._broken)
+        if self._journal is not None:
+            self._journal.wait(ticket)
+
+    def is_durable(self, ticket: int) -> bool:
+        """Whether that record would survive a crash now."""
+        return self._journal is not None and 0 <= ticket <= self._journal.durable
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why records cannot be made durable any more, None while they can."""
+        return self._broken or (self._journal.failure if self._journal is not None else None)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def finish(self) -> list[Diagnostic]:
+        """Write the snapshot and put the journal aside. Nothing is lost whatever fails here.
+
+        Diagnostics say what could not be written, and what is recorded nowhere.
+        """
+        complete = self._flush()
+        if not self._changed:
+            self.close()
+            return []
+        if self._journal is None:
+            self.state.serial += 1
+        data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest)
+        keep = complete and self._broken is None and (self._journal is not None or self._loaded.content is not None)
+        try:
+            self._files.write(data, keep_journal=keep)
+        except OSError as failure:
+            return self._not_written(failure)
+        finally:
+            self.close()
+        return []
+
+    def _flush(self) -> bool:
+        try:
+            self.wait()
+        except JournalFailed:
+            return False
+        return True
+
+    def _not_written(self, failure: OSError) -> list[Diagnostic]:
+        why = f"{self._files.path} could not be written: {failure.strerror or failure}."
+        if self._journal is not None:
+            try:
+                self._journal.retry()
+            except JournalFailed:
+                pass
+            else:
+                text = (
+                    f"{why} Nothing is lost: all that was done is recorded in {self._files.journal}, and the next run "
+                    "takes it in. Make room, and leave that file where it is."
+                )
+                return [warning("State snapshot not written", text)]
+        lost = sorted({address for ticket, address in self._tickets if not self.is_durable(ticket)})
+        text = f"{why} Make room or make the folder writable, then run the same command again."
+        if lost:
+            text += (
+                f" What became of {', '.join(lost)} is recorded nowhere yet; that it was begun is, so the next run "
+                "finds these objects by their marks and goes on from there."
+            )
+        return [error("State not written", text)]
+
+    def close(self) -> None:
+        """Leave the session without a snapshot; the next run takes the journal in."""
+        if self._journal is not None:
+            journal, self._journal = self._journal, None
+            journal.close()

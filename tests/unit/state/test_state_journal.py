@@ -1,0 +1,129 @@
+"""Frames of a journal: durable in order, cut short without harm, damaged with a word."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from hythe.state.journal import Journal, JournalDamaged, JournalFailed, decode_journal, encode_frame
+
+HEADER = {"hythe_journal": 1}
+
+
+def frames(*batches: list[bytes]) -> tuple[bytes, list[int]]:
+    out, ends, crc = b"", [], 0
+    for batch in batches:
+        frame, crc = encode_frame(batch, crc)
+        out += frame
+        ends.append(len(out))
+    return out, ends
+
+
+def test_records_come_back_in_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "j")
+    journal = Journal(path, HEADER)
+    for n in range(100):
+        journal.append({"n": n})
+    journal.wait()
+    journal.close()
+    content = decode_journal(Path(path).read_bytes())
+    assert content.records == [HEADER, *({"n": n} for n in range(100))]
+    assert oct(os.stat(path).st_mode & 0o777) == "0o600"
+
+
+def test_a_journal_goes_on_after_a_torn_record(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = Journal(str(path), HEADER)
+    journal.append({"n": 1})
+    journal.close()
+    path.write_bytes(path.read_bytes() + b"#123 0000")
+    content = decode_journal(path.read_bytes())
+    journal = Journal(str(path), HEADER, content)
+    journal.append({"n": 2})
+    journal.close()
+    assert decode_journal(path.read_bytes()).records == [HEADER, {"n": 1}, {"n": 2}]
+
+
+def test_a_write_cut_short_anywhere_loses_only_itself() -> None:
+    data, ends = frames([b'{"a":1}'], [b'{"b":1}', b'{"c":2}'], [b'{"d":3}'])
+    for end in range(len(data)):
+        whole = sum(1 for e in ends if e <= end)
+        assert decode_journal(data[:end]).end == (ends[whole - 1] if whole else 0)
+
+
+def test_a_last_frame_of_zeros_is_a_write_cut_short() -> None:
+    data, ends = frames([b'{"a":1}'], [b'{"b":1}'])
+    for start in range(ends[0], len(data)):
+        assert decode_journal(data[:start] + b"\0" * (len(data) - start)).end == ends[0]
+
+
+def test_every_flipped_bit_before_the_end_is_damage() -> None:
+    data, ends = frames([b'{"a":1}'], [b'{"b":1}', b'{"c":2}'], [b'{"d":3}'])
+    for at in range(ends[1]):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[at] ^= 1 << bit
+            with pytest.raises(JournalDamaged):
+                decode_journal(bytes(damaged))
+
+
+def test_a_lost_or_repeated_frame_is_damage() -> None:
+    data, ends = frames([b'{"a":1}'], [b'{"b":1}'], [b'{"c":1}'])
+    with pytest.raises(JournalDamaged):
+        decode_journal(data[: ends[0]] + data[ends[1] :])
+    with pytest.raises(JournalDamaged):
+        decode_journal(data[: ends[1]] + data[ends[0] :])
+
+
+def test_waiting_records_share_one_sync(tmp_path: Path) -> None:
+    syncs = 0
+    gate = threading.Event()
+
+    def fsync(file: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == 2:
+            gate.wait(5)
+        os.fdatasync(file)
+
+    journal = Journal(str(tmp_path / "j"), HEADER, fsync=fsync)
+    journal.append({"first": True})
+    while syncs < 2:
+        pass
+    for n in range(1000):
+        journal.append({"n": n})
+    assert journal.durable == 0
+    gate.set()
+    journal.wait()
+    journal.close()
+    assert syncs == 3
+
+
+def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    full = False
+
+    def fsync(file: int) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "j"
+    journal = Journal(str(path), HEADER, fsync=fsync)
+    journal.wait(journal.append({"n": 1}))
+    full = True
+    ticket = journal.append({"n": 2})
+    with pytest.raises(JournalFailed):
+        journal.wait(ticket)
+    assert decode_journal(path.read_bytes()).records == [HEADER, {"n": 1}]
+    late = journal.append({"n": 3})
+    with pytest.raises(JournalFailed):
+        journal.retry()
+    full = False
+    journal.retry()
+    journal.wait(late)
+    journal.wait(journal.append({"n": 4}))
+    journal.close()
+    assert decode_journal(path.read_bytes()).records[1:] == [{"n": n} for n in (1, 2, 3, 4)]
