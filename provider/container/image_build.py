@@ -6,8 +6,10 @@ Docker's API has only the classic builder, so what needs BuildKit goes through t
 
 from __future__ import annotations
 
+import io
 import os
 import secrets as randomness
+import tarfile
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -69,8 +71,13 @@ def _build_by_api(context: Context, engine: Engine, desired: Attributes, folder:
                 f"{what}: Docker's classic builder has no secrets. Leave out `builder` so that BuildKit is used.",
             )
         )
+    if engine.kind == "podman":
+        # Podman labels every intermediate image too; the mark belongs to the last one only
+        labels = wanted.get("labels") or {}
     body, dockerfile = context_archive(folder, wanted["dockerfile"], {n: v.encode() for n, (_, v) in files.items()})
     query = _query(wanted, desired.get("platform"), labels, dockerfile)
+    if engine.kind == "podman":
+        query["extrahosts"] = _json(query["extrahosts"]) if query["extrahosts"] else None
     if files:
         # Podman takes them out of the context before it builds
         query["secrets"] = _json([f"id={id},src={name}" for name, (id, _) in files.items()])
@@ -89,7 +96,22 @@ def _build_by_api(context: Context, engine: Engine, desired: Attributes, folder:
             raise ProviderError(_failed(what, failure.message, list(tail))) from failure
     if not id:
         raise ProviderError(_failed(what, "the engine did not say what it built", list(tail)))
-    return id
+    return _marked(engine, id, mark(context.identity)) if engine.kind == "podman" else id
+
+
+def _marked(engine: Engine, id: str, labels: Mapping[str, str]) -> str:
+    """A child of the image that carries the labels and adds nothing else."""
+    recipe = f"FROM {id.removeprefix('sha256:')}\n".encode()
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(recipe)
+        tar.addfile(member, io.BytesIO(recipe))
+    child = ""
+    with engine.stream("POST", "/build", query={"labels": dict(labels)}, body=content.getvalue()) as answer:
+        for message in answer.json_lines():
+            child = (message.get("aux") or {}).get("ID") or _podman_id(message, engine) or child
+    return child
 
 
 def _query(
@@ -102,7 +124,7 @@ def _query(
         "labels": dict(labels),
         "target": wanted.get("target"),
         "networkmode": wanted.get("network"),
-        "extrahosts": ",".join(hosts) or None,
+        "extrahosts": hosts,
         "shmsize": wanted.get("shm_size"),
         "nocache": wanted["no_cache"],
         "pull": wanted["pull"] or None,

@@ -38,7 +38,8 @@ class EngineImage:
 def listed(engine: Engine, wanted: Mapping[str, Any] | None = None) -> list[EngineImage]:
     """All images, or those that match the engine's filters."""
     try:
-        query = {"all": True, "digests": True, "filters": wanted}
+        # Podman answers nothing at all when it is asked for digests, and tells them anyway
+        query = {"all": True, "digests": True if engine.kind == "docker" else None, "filters": wanted}
         found = engine.request("GET", "/images/json", query=query).json() or []
     except EngineError as failure:
         raise refused(failure, "Listing images") from failure
@@ -153,7 +154,7 @@ def remove(engine: Engine, id: str, names: Sequence[str], what: str) -> None:
     if image.names - ours:
         untag(engine, id, names, what)
         return
-    users = [u for u in usage.containers(engine, ancestor=[id]) if u.image == id]
+    users = [u for u in usage.containers(engine, ancestor=[id.removeprefix("sha256:")]) if u.image == id]
     if users:
         raise ProviderError(
             error(

@@ -102,13 +102,15 @@ def arguments(packages: Mapping[str, Any], platform: str | None, work: str) -> l
         out.append(f"--include={','.join(sorted(packages['include']))}")
     if platform:
         out.append(f"--architectures={platform.split('/')[1] if '/' in platform else platform}")
+    # the variant that only unpacks has no later moment than this one
+    hook = "extract-hook" if packages["variant"] == "extract" else "customize-hook"
     if packages.get("files"):
         overlay = os.path.join(work, "files.tar")
         _write_files(overlay, packages["files"])
-        out.append(f"--customize-hook=tar-in {shlex.quote(overlay)} /")
+        out.append(f"--{hook}=tar-in {shlex.quote(overlay)} /")
     for command in packages.get("setup") or ():
         # hooks are read by a shell: the command must reach the inner one unread
-        out.append(f'--customize-hook=chroot "$1" sh -c {shlex.quote(command)}')
+        out.append(f'--{hook}=chroot "$1" sh -c {shlex.quote(command)}')
     return out
 
 

@@ -9,6 +9,7 @@ from hythe.provider.container.image_engine import EngineImage, digest_in, inspec
 from hythe.provider.container.image_reference import ImageName, is_loopback, parse_name
 from hythe.provider.container.progress import Layers
 from hythe.provider.container.registry_auth import credentials, explain_registry, header
+from hythe.provider.container.registry_client import manifest_digest
 from hythe.provider.protocol import Attributes, Context, Host, ProviderError
 
 
@@ -100,7 +101,7 @@ def _podman_platform(platform: str | None) -> dict[str, str]:
 def latest_digest(host: Host, attributes: Attributes) -> str:
     """The digest that the image's tag stands for at its registry now, for ``--upgrade``.
 
-    Docker asks the registry only; Podman has no such request, so it pulls. Raises ProviderError.
+    Docker's engine asks the registry; Podman's has no such request, so Hythe asks it. Raises ProviderError.
     """
     engine: Engine = host.engine()
     name = attributes["name"]
@@ -112,17 +113,9 @@ def latest_digest(host: Host, attributes: Attributes) -> str:
             path = f"/distribution/{segment(str(parsed))}/json"
             told = engine.request("GET", path, headers=header(login)).json()
             return str(told["Descriptor"]["digest"])
-        query = {"reference": parsed.full, "policy": "always"}
-        if is_loopback(parsed.registry):
-            query["tlsVerify"] = "false"
-        headers = header(login) if login else {}
-        with engine.stream("POST", "/libpod/images/pull", query=query, headers=headers, timeout=0) as answer:
-            for _ in answer.json_lines():
-                pass
+        return manifest_digest(parsed, login)
     except EngineError as failure:
         raise ProviderError(explain_registry(failure, what, parsed.registry)) from failure
-    image = inspected(engine, str(parsed))
-    found = digest_in(image, name) if image else None
-    if found is None:
-        raise ProviderError(explain_registry(EngineError(404, "not found after the pull"), what, parsed.registry))
-    return found
+    except OSError as failure:
+        status = getattr(failure, "code", 500)
+        raise ProviderError(explain_registry(EngineError(status, str(failure)), what, parsed.registry)) from failure

@@ -7,9 +7,10 @@ from typing import Any
 
 from hythe.provider.container.client import Engine, EngineError, segment
 from hythe.provider.container.image_engine import inspected, pushed_name, refuse_taken, tag, untag
-from hythe.provider.container.image_reference import is_loopback, parse_name
+from hythe.provider.container.image_reference import ImageName, is_loopback, parse_name
 from hythe.provider.container.progress import Layers
 from hythe.provider.container.registry_auth import credentials, explain_registry, header
+from hythe.provider.container.registry_client import manifest_digest
 from hythe.provider.protocol import Context, ProviderError
 
 
@@ -49,4 +50,12 @@ def _push(context: Context, id: str, desired: Mapping[str, Any], wanted: Mapping
         if not had_it:
             untag(engine, id, [name], what)
         raise ProviderError(explain_registry(failure, what, parsed.registry)) from failure
-    return digest
+    return digest or _asked_digest(parsed, login)
+
+
+def _asked_digest(name: ImageName, login: Mapping[str, str]) -> str | None:
+    try:
+        return manifest_digest(name, login)
+    except OSError:
+        # the push is done; its digest is only told
+        return None

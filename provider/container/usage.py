@@ -12,7 +12,7 @@ from hythe.provider.protocol import Identity
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A container, running or not, that uses an object."""
+    """A container, running or not, that uses an object. ``image`` is its image's id."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ def containers(engine: Any, **filters: Sequence[str]) -> list[User]:
         User(
             id=item["Id"],
             name=next((n.lstrip("/") for n in item.get("Names") or ()), item["Id"][:12]),
-            image=item.get("ImageID") or "",
+            image="sha256:" + str(item.get("ImageID") or "").removeprefix("sha256:"),
             state=item.get("State") or "",
             identity=identity_of(item.get("Labels")),
         )

@@ -78,6 +78,10 @@ class Shop:
     def delete(self, identity: Identity, made: Attributes) -> None:
         self.kind.delete(self.context(identity), made)
 
+    def full(self, name: str) -> str:
+        """The name as the engine's own command must be given it to mean the same as in its API."""
+        return f"docker.io/library/{name}" if self.bench.kind == "podman" else name
+
     def has(self, name: str) -> bool:
         done = self.bench.cli("image", "inspect", "--format", "{{.Id}}", name, check=False)
         return bool(done)

@@ -124,7 +124,7 @@ def test_rename_and_tags_are_changed_in_place(shop: Any, context_folder: Path) -
 def test_a_name_moved_behind_our_back_is_taken_back(shop: Any, context_folder: Path) -> None:
     wish = {"name": shop.name(), "build": {"context": "ctx"}}
     identity, made = shop.create(**wish)
-    shop.bench.cli("tag", shop.bench.image, wish["name"])
+    shop.bench.cli("tag", shop.bench.image_id, shop.full(wish["name"]))
     assert shop.changed(identity, made, **wish) == {"name": "LIVE"}
     made = shop.update(identity, made, **wish)
     assert shop.id_of(wish["name"]) == made["id"]
@@ -134,13 +134,13 @@ def test_a_name_moved_behind_our_back_is_taken_back(shop: Any, context_folder: P
 
 def test_a_foreign_image_keeps_its_name(shop: Any, context_folder: Path) -> None:
     name = shop.name()
-    shop.bench.cli("tag", shop.bench.image, name)
+    shop.bench.cli("tag", shop.bench.image_id, shop.full(name))
     try:
         with pytest.raises(ProviderError, match="Name already taken"):
             shop.create(name=name, build={"context": "ctx"})
         assert shop.id_of(name) == shop.bench.image_id
     finally:
-        shop.bench.cli("rmi", name)
+        shop.bench.cli("rmi", shop.full(name))
 
 
 def test_replaced_while_a_container_uses_the_old_one(shop: Any, context_folder: Path) -> None:
@@ -168,7 +168,7 @@ def test_kept_and_shared_images_stay(shop: Any, context_folder: Path) -> None:
     shop.delete(identity, made)
     assert shop.has(wish["name"])
     other = shop.name()
-    shop.bench.cli("tag", made["id"], other)
+    shop.bench.cli("tag", made["id"], shop.full(other))
     shop.delete(identity, made | {"keep": False})
     assert not shop.has(wish["name"])
     assert shop.id_of(other) == made["id"]
@@ -225,7 +225,7 @@ def test_saved_image_takes_only_the_name_it_is_given(shop: Any, context_folder: 
             [*shop.bench.command, "save", inner], stdout=out, check=True, env={**shop.bench.environment, **_env()}
         )
     shop.delete(identity, built)
-    shop.bench.cli("tag", shop.bench.image, inner)
+    shop.bench.cli("tag", shop.bench.image_id, shop.full(inner))
     wish = {"name": shop.name(), "archive": "saved.tar"}
     try:
         identity, made = shop.create(**wish)
@@ -233,7 +233,7 @@ def test_saved_image_takes_only_the_name_it_is_given(shop: Any, context_folder: 
         assert made["owned"]
         assert shop.id_of(inner) == shop.bench.image_id
     finally:
-        shop.bench.cli("rmi", inner)
+        shop.bench.cli("rmi", shop.full(inner))
     assert shop.run(wish["name"], "cat", "/page") == "one"
     assert shop.changed(identity, made, **wish) == {}
     with pytest.raises(ProviderError, match="Image has its own configuration"):
@@ -248,13 +248,15 @@ def _env() -> dict[str, str]:
     return dict(os.environ)
 
 
-def test_oci_layout(shop: Any, podman: Any, context_folder: Path, tmp_path: Path) -> None:
-    podman.cli("save", "--format", "oci-archive", "-o", str(tmp_path / "oci.tar"), podman.image)
+def test_oci_layout(shop: Any, podman: Any, root_archive: Path, tmp_path: Path) -> None:
+    inner = f"localhost/{shop.name()}"
+    podman.cli("import", str(root_archive), inner)
+    podman.cli("save", "--format", "oci-archive", "-o", str(tmp_path / "oci.tar"), inner)
+    podman.cli("rmi", inner)
     identity, made = shop.create(name=shop.name(), archive="oci.tar")
     assert shop.run(made["id"], "/bin/echo", "x") == "x"
-    if shop.bench.kind == "docker":
-        shop.delete(identity, made)
-        assert shop.read(identity, made) is Presence.ABSENT
+    shop.delete(identity, made)
+    assert shop.read(identity, made) is Presence.ABSENT
 
 
 @pytest.mark.parametrize("name", ["../../etc/cron.d/x", "/etc/passwd"])
@@ -273,7 +275,7 @@ def test_what_is_no_archive_is_refused(shop: Any, tmp_path: Path) -> None:
 
 def test_import_and_data(shop: Any) -> None:
     name = shop.name()
-    shop.bench.cli("tag", shop.bench.image, name)
+    shop.bench.cli("tag", shop.bench.image_id, shop.full(name))
     try:
         identity = shop.bench.identity("image.x")
         taken = shop.kind.import_object(shop.context(identity), name)
