@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hythe.address import Key, parse_address
+from hythe.address import Address, Key, parse_address
 from hythe.diagnostic import Diagnostic
 from hythe.value import ANY, Instance, Reference, Unknown, Value
 
@@ -57,16 +57,16 @@ class Expressions:
         from hythe.planner.inputs import RecordingReader
         from hythe.planner.program import compile_config
 
-        program, self.problems = compile_config(config, registry)
+        self.program, self.problems = compile_config(config, registry)
         reader = RecordingReader(config.root)
         environment = Environment(
             reader=reader, base_dir=config.root, now=datetime.now(UTC), home=os.path.expanduser("~")
         )
         self._evaluation = Evaluation(
-            program,
+            self.program,
             variables,
             with_templates(environment),
-            StateWorld(program, state),
+            StateWorld(self.program, state),
             project=project_of(config),
             reader=reader,
             lock={},
@@ -75,6 +75,21 @@ class Expressions:
     def names(self) -> list[str]:
         """Root names, for completion."""
         return sorted(self._evaluation.roots)
+
+    def desired(self, at: Address) -> tuple[Mapping[str, Any], list[Diagnostic]]:
+        """What the configuration wants an instance to be, as far as the state lets it be known."""
+        from hythe.diagnostic import error
+
+        block = self.program.blocks[at.mode, at.kind, at.name]
+        self._evaluation.diagnostics.clear()
+        expansion = self._evaluation.expansion(block)
+        found = self._evaluation.diagnostics
+        if not expansion.failed and at.key not in expansion.keys:
+            known = ", ".join(str(at.block.instance(k)) for k in list(expansion.keys)[:5])
+            text = f"The configuration has no instance {at}; it has {known or 'none of this block'}."
+            return {}, [error("No such instance", text, block.block.range)]
+        wanted = self._evaluation.desired(block, at.key)
+        return (wanted.attributes if wanted is not None else {}), list(found)
 
     def evaluate(self, text: str) -> tuple[Value, list[Diagnostic]]:
         """The value of an expression and what was found wrong; with an error the value is Unknown."""

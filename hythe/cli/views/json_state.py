@@ -58,6 +58,11 @@ def _resource(instance: InstanceState, address: Address, *, show: bool) -> dict[
     return facts
 
 
+def instance_json(instance: InstanceState, *, show: bool) -> dict[str, Any]:
+    """One object's representation."""
+    return _resource(instance, parse_address(instance.address), show=show)
+
+
 def _entries(state: State, *, show: bool) -> list[Entry]:
     out: list[Entry] = []
     for text, instance in state.instances.items():

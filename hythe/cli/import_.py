@@ -1,0 +1,173 @@
+"""``hythe import``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hythe.address import Address, AddressError, parse_address
+from hythe.cli import options
+from hythe.cli.arguments import Command
+from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
+from hythe.cli.evaluation import Expressions
+from hythe.cli.views.progress import open_progress
+from hythe.cli.workspace import Workspace, require_folder
+from hythe.diagnostic import DiagnosticError, did_you_mean
+from hythe.value import Reference
+
+if TYPE_CHECKING:
+    from hythe.provider.hosts import Hosts
+    from hythe.provider.protocol import Attributes, Context, Kind
+    from hythe.state.model import InstanceState, State
+
+
+@click.command(cls=Command)
+@click.argument("address")
+@click.argument("object_id", metavar="ID")
+@options.variables
+@options.state_path
+@options.locking
+@options.read_input
+@options.compact
+@options.no_color
+@click.pass_obj
+def command(
+    cli: Cli,
+    *,
+    address: str,
+    object_id: str,
+    var: tuple[str, ...],
+    var_file: tuple[str, ...],
+    state_path: str | None,
+    lock: bool,
+    lock_timeout: float,
+    input: bool,
+    compact_warnings: bool,
+    no_color: bool,
+) -> int:
+    """Take an existing object into the state. ID is what its engine calls it, for example a container's name."""
+    cli.compact_warnings = compact_warnings
+    require_folder(cli)
+    workspace = Workspace(cli, state_path)
+    try:
+        at = parse_address(address)
+    except AddressError as failure:
+        raise fail("Invalid address", f"{failure}.") from None
+    variables = workspace.variables(options.inputs_in_order(), ask=input)
+    with workspace.locked("import", lock, lock_timeout) as store, workspace.hosts() as hosts:
+        loaded = store.read()
+        importer = _Importer(cli, workspace, at, variables, loaded.state)
+        made = importer.take(hosts, object_id)
+        state = loaded.state.copy()
+        state.instances[made.address] = made
+        found = store.write(loaded, state)
+    cli.report(found)
+    if any(d.is_error for d in found):
+        return FAILED
+    done = cli.out.paint("Import successful!", "bold", "green")
+    cli.say(f"\n{done} {address} is in the state now. hythe plan shows where it differs from the configuration.")
+    return FINE
+
+
+class _Importer:
+    """Takes one object in."""
+
+    def __init__(self, cli: Cli, workspace: Workspace, at: Address, variables: Mapping[str, Any], state: State) -> None:
+        self.cli, self.workspace, self.at, self.state = cli, workspace, at, state
+        self.expressions = Expressions(workspace.config(), workspace.registry, variables, state)
+        raise_errors(self.expressions.problems)
+        self._check_address()
+
+    def _check_address(self) -> None:
+        at = self.at
+        blocks = {str(b.address): b for b in self.expressions.program.blocks.values()}
+        if at.mode != "managed" or str(at.block) not in blocks:
+            hint = did_you_mean(str(at.block), blocks)
+            raise fail(
+                "Resource not in the configuration",
+                f"The configuration has no resource {at.block}.{hint} Write its block first, then import into it.",
+            )
+        if str(at) in self.state.instances:
+            raise fail(
+                "Address taken",
+                f"The state has an object at {at} already. hythe state rm {at} forgets it, if that is meant.",
+            )
+
+    def take(self, hosts: Hosts, object_id: str) -> InstanceState:
+        """The object as an instance for the state. Raises DiagnosticError."""
+        from hythe.provider.protocol import ProviderError
+        from hythe.state.model import InstanceState
+
+        kind = self.workspace.registry.kind(self.at.kind)
+        reference = self._host_reference()
+        host = reference.address if reference is not None else None
+        identity = str(uuid.uuid4())
+        with open_progress(self.cli.out, self.cli.report):
+            try:
+                context = self._context(hosts, host, identity)
+                attributes = kind.import_object(context, object_id)
+            except ProviderError as failure:
+                raise DiagnosticError(*failure.diagnostics) from None
+            except NotImplementedError:
+                raise fail("Import not supported", f"Objects of the kind {self.at.kind} cannot be imported.") from None
+        if reference is not None and "host" in kind.schema.attributes:
+            attributes = {**attributes, "host": reference}
+        self._check_unowned(kind, attributes)
+        return InstanceState(
+            str(self.at),
+            identity,
+            self.at.kind,
+            attributes,
+            kind.schema.sensitive_paths(attributes),
+            (host,) if host is not None else (),
+            host,
+            schema_version=kind.version,
+        )
+
+    def _host_reference(self) -> Reference | None:
+        desired, found = self.expressions.desired(self.at)
+        raise_errors(found)
+        host = desired.get("host")
+        if isinstance(host, Reference):
+            if host.address not in self.state.instances:
+                text = f"{self.at} is on {host.address}, which is not in the state. Apply or import that host first."
+                raise fail("Host not known", text)
+            return host
+        return None
+
+    def _context(self, hosts: Hosts, host: str | None, identity: str) -> Context:
+        from hythe.modules import lockfile
+        from hythe.planner.edge import project_of
+        from hythe.provider.protocol import Context, Identity, Referent
+
+        def resolve(reference: Reference) -> Referent:
+            known = self.state.instances[reference.address]
+            return Referent(known.kind, known.address, known.id, known.attributes, known.host)
+
+        config = self.workspace.config()
+        attributes = self.state.instances[host].attributes if host is not None else None
+        return Context(
+            host=hosts.get(host, attributes),
+            local=hosts.local,
+            identity=Identity(self.state.lineage, str(self.at), identity),
+            resolve=resolve,
+            progress=lambda text: None,
+            check=lambda: None,
+            base_dir=config.root,
+            project=project_of(config),
+            lock=lockfile.load(config.root)[0],
+            remember_lock=lambda key, digest: None,
+        )
+
+    def _check_unowned(self, kind: Kind, attributes: Attributes) -> None:
+        """One object must not be in the state twice: two plans for it would fight."""
+        computed = [n for n, s in kind.schema.attributes.items() if s.computed and n.endswith("_id")]
+        for other in self.state.instances.values():
+            if other.kind == self.at.kind and any(
+                attributes.get(n) is not None and other.attributes.get(n) == attributes[n] for n in computed
+            ):
+                text = f"The object is in the state already, as {other.address}. hythe state mv gives it a new address."
+                raise fail("Object already managed", text)

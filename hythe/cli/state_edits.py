@@ -1,0 +1,146 @@
+"""Changes of a state by hand: new addresses, forgetting, replacing it by another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hythe.address import Address, AddressError, ModulePath, parse_address, parse_target
+from hythe.cli.context import fail
+from hythe.state.model import InstanceState, Intent, State
+from hythe.value import List, Map, Reference, Set
+
+if TYPE_CHECKING:
+    from hythe.state.codec import Snapshot
+    from hythe.state.store import Loaded
+
+
+def refuse_pending(pending: Sequence[Intent], names: Collection[str]) -> None:
+    """Refuse to touch what an interrupted run left open. Raises DiagnosticError."""
+    open_ones = sorted({i.instance.address for i in pending} & set(names))
+    if open_ones:
+        raise fail(
+            "Operation left open",
+            f"An interrupted run left operations on {', '.join(open_ones)} open. Run hythe apply or hythe refresh "
+            "first, which settles them.",
+        )
+
+
+def _target(text: str) -> ModulePath | Address:
+    try:
+        return parse_target(text)
+    except AddressError as failure:
+        raise fail("Invalid address", f"{failure}.") from None
+
+
+def moves(state: State, pending: Sequence[Intent], source: str, destination: str) -> dict[str, str]:
+    """New addresses by old ones. Raises DiagnosticError when the move cannot be made."""
+    old, new = _target(source), _target(destination)
+    if isinstance(old, Address) != isinstance(new, Address):
+        raise fail("Invalid move", f"{source} and {destination} must both be resources or both be modules.")
+    if isinstance(old, Address) and isinstance(new, Address):
+        if (old.mode, old.kind) != (new.mode, new.kind):
+            raise fail("Invalid move", f"{source} is a {old.kind} and cannot become a {new.kind}.")
+        names = _resource_moves(state, old, new)
+    else:
+        assert not isinstance(old, Address)
+        assert not isinstance(new, Address)
+        names = _module_moves(state, old, new)
+    if not names:
+        raise fail("No such object in the state", f"The state has nothing at {source}.")
+    taken = sorted(set(names.values()) & (state.instances.keys() - names.keys()))
+    if taken:
+        raise fail("Address taken", f"The state has {', '.join(taken)} already. Forget it first with hythe state rm.")
+    refuse_pending(pending, [*names, *names.values()])
+    return names
+
+
+def _resource_moves(state: State, old: Address, new: Address) -> dict[str, str]:
+    if str(old) in state.instances:
+        return {str(old): str(new)}
+    if old.key is not None or new.key is not None:
+        return {}
+    names: dict[str, str] = {}
+    for text in state.instances:
+        at = parse_address(text)
+        if at.block == old.block:
+            names[text] = str(new.block.instance(at.key))
+    return names
+
+
+def _module_moves(state: State, old: ModulePath, new: ModulePath) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for text in state.instances:
+        at = parse_address(text)
+        if at.module[: len(old)] == old:
+            names[text] = str(at._replace(module=new + at.module[len(old) :]))
+    return names
+
+
+def move(state: State, names: Mapping[str, str]) -> State:
+    """The state with new addresses, in everything that mentions them."""
+    made = state.copy()
+    made.instances = {names.get(a, a): _renamed(i, names) for a, i in state.instances.items()}
+    made.deposed = {identity: _renamed(i, names) for identity, i in state.deposed.items()}
+    return made
+
+
+def _renamed(instance: InstanceState, names: Mapping[str, str]) -> InstanceState:
+    return replace(
+        instance,
+        address=names.get(instance.address, instance.address),
+        attributes=_rename_values(instance.attributes, names),
+        dependencies=tuple(names.get(d, d) for d in instance.dependencies),
+        host=names.get(instance.host, instance.host) if instance.host is not None else None,
+    )
+
+
+def _rename_values(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Reference):
+        new = names.get(value.address)
+        return value if new is None else Reference(value.kind, new, value.id)
+    if isinstance(value, dict):
+        items = {k: _rename_values(v, names) for k, v in value.items()}
+        return Map(items, value.element) if isinstance(value, Map) else items
+    if isinstance(value, list):
+        made = [_rename_values(v, names) for v in value]
+        return type(value)(made, value.element) if isinstance(value, (List, Set)) else made
+    return value
+
+
+def forget(state: State, names: Collection[str]) -> State:
+    """The state without these objects."""
+    gone = set(names)
+    made = state.copy()
+    made.instances = {
+        a: replace(i, dependencies=tuple(d for d in i.dependencies if d not in gone))
+        for a, i in state.instances.items()
+        if a not in gone
+    }
+    return made
+
+
+def read_snapshot(data: bytes, path: str) -> Snapshot:
+    """The snapshot in a file's bytes. Raises DiagnosticError."""
+    from hythe.state.codec import BadSnapshot, decode_snapshot
+
+    try:
+        return decode_snapshot(data)
+    except BadSnapshot as failure:
+        raise fail("Not a state file", f"{path} cannot be stored: {failure.flaw.text}.") from None
+
+
+def check_push(loaded: Loaded, snapshot: Snapshot) -> None:
+    """Refuse to replace another or a newer state, or one with operations left open. Raises DiagnosticError."""
+    if loaded.fresh:
+        return
+    mine, theirs = loaded.state, snapshot.state
+    if mine.lineage != theirs.lineage:
+        text = f"The state here has lineage {mine.lineage}, the given one {theirs.lineage}: they are different states."
+        raise fail("State of another lineage", f"{text} --force replaces it all the same.")
+    if theirs.serial < mine.serial:
+        text = f"The state here is newer (serial {mine.serial}) than the given one (serial {theirs.serial})."
+        raise fail("State is newer", f"{text} --force replaces it all the same.")
+    if loaded.pending:
+        refuse_pending(loaded.pending, [i.instance.address for i in loaded.pending])
