@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException
 
 MAX_DIGITS = 4_200
 """Digits before or after the point that a number may have; beyond lies only a mistake or an attack."""
@@ -45,7 +45,10 @@ def parse_number(text: str) -> int | Decimal:
         raise ValueError("not a number")
     if len(text) < 4_000 and (text.isdigit() or text[1:].isdigit()):
         return int(text)
-    return canonical(WIDE.create_decimal(text))
+    try:
+        return canonical(WIDE.create_decimal(text))
+    except DecimalException:
+        raise OverflowError("the number has too many digits") from None
 
 
 def number_to_string(value: int | Decimal) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from hythe.modules.language.convert import ConversionError, convert, set_value
 from hythe.modules.language.functions import registry
+from hythe.modules.language.rendering import with_templates
 from hythe.modules.language.types import type_of, without_optional
 from hythe.value import (
     ANY,
@@ -123,9 +124,11 @@ def _environment() -> registry.Environment:
     folder = _folder()
     assert folder is not None
     files = json.loads((folder / "files.json").read_text())["functions_unit.json"]
-    return registry.Environment(
-        reader=FolderReader({name: base64.b64decode(content) for name, content in files.items()}),
-        now=datetime(2004, 4, 25, 15, tzinfo=UTC),
+    return with_templates(
+        registry.Environment(
+            reader=FolderReader({name: base64.b64decode(content) for name, content in files.items()}),
+            now=datetime(2004, 4, 25, 15, tzinfo=UTC),
+        )
     )
 
 

@@ -11,12 +11,13 @@ from hythe.modules.language.functions.registry import Environment, FunctionError
 from hythe.modules.language.functions.timestamps import Timestamp, TimestampError
 from hythe.value import NUMBER, STRING, Unknown, Value
 
-_MONTHS = (
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
-)
+_MONTHS = [
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+]
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
-_TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+|'", re.DOTALL)
+_PART = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+|'", re.DOTALL)
 
 _CLOCK: dict[str, Callable[[datetime], str]] = {
     "YYYY": lambda at: f"{at.year:04}",
@@ -66,21 +67,21 @@ def formatdate(template: str, time: str) -> Value:
     moment = _timestamp(time, 1)
     at = moment.local()
     parts: list[str] = []
-    for found in _TOKEN.finditer(template):
-        token = found[0]
-        if token == "'":
+    for found in _PART.finditer(template):
+        verb = found[0]
+        if verb == "'":
             raise FunctionError("a quoted part of the format is not closed", 0)
-        if token.startswith("'"):
+        if verb.startswith("'"):
             # two quotes with nothing between them stand for one
-            parts.append(token[1:-1].replace("''", "'") or "'")
+            parts.append(verb[1:-1].replace("''", "'") or "'")
         elif not found[1]:
-            parts.append(token)
-        elif token in _CLOCK:
-            parts.append(_CLOCK[token](at))
-        elif token in _ZONE:
-            parts.append(_ZONE[token](moment))
+            parts.append(verb)
+        elif verb in _CLOCK:
+            parts.append(_CLOCK[verb](at))
+        elif verb in _ZONE:
+            parts.append(_ZONE[verb](moment))
         else:
-            raise FunctionError("invalid date format verb {}", 0, shown=(token,))
+            raise FunctionError("invalid date format verb {}", 0, shown=(verb,))
     return "".join(parts)
 
 

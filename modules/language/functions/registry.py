@@ -275,10 +275,10 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
             unknown = unknown or not param.allow_unknown
         undetermined = undetermined or (not param.dynamic and _is_untyped(plain))
     if undetermined:
-        return mark(Unknown(ANY), marks)
+        return mark(Unknown(ANY), marks.union(*(unmark_deep(value)[1] for value in converted)))
     result_type = found.returns(converted) if callable(found.returns) else found.returns
     if unknown:
-        return mark(Unknown(result_type), marks)
+        return mark(Unknown(result_type), marks.union(*(unmark_deep(value)[1] for value in converted)))
     keywords: dict[str, Any] = {}
     if found.keywords:
         keywords = {key: value for key, value in (("env", env), ("returns", result_type)) if key in found.keywords}

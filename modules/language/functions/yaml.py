@@ -26,6 +26,8 @@ _BOOLS = {
     **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False),
 }
 _NULLS = ("", "~", "null", "Null", "NULL")
+_PRINTABLE = re.compile('[ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]')
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _INTEGER = re.compile(r"[-+]?(?:0o[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(
@@ -45,7 +47,42 @@ _DATE = re.compile(
 def yamlencode(value: Value) -> Value:
     if not is_known(value):
         return Unknown(STRING)
-    return yaml.emit(_document(value), allow_unicode=True, width=80)
+    text: str = yaml.emit(_document(value), Dumper=_Dumper, allow_unicode=True, width=80)
+    return text
+
+
+class _Dumper(yaml.Dumper):
+    """Breaks long lines as libyaml does: at a space, which the line break then stands for."""
+
+    def write_double_quoted(self, text: str, split: bool = True) -> None:
+        self.write_indicator('"', True)
+        after_space = False
+        for index, char in enumerate(text):
+            may_break = char == " " and split and not after_space and 0 < index < len(text) - 1
+            if may_break and self.column > self.best_width:
+                self.write_indent()
+                if text[index + 1] == " ":
+                    self._put("\\")
+            else:
+                self._put(_escaped(char))
+            after_space = char == " "
+        self.write_indicator('"', False)
+
+    def _put(self, text: str) -> None:
+        self.column += len(text)
+        self.stream.write(text)
+
+
+def _escaped(char: str) -> str:
+    if _PRINTABLE.fullmatch(char):
+        return char
+    short = yaml.emitter.Emitter.ESCAPE_REPLACEMENTS.get(char)
+    if short is not None:
+        return f"\\{short}"
+    code = ord(char)
+    if code <= 0xFF:
+        return f"\\x{code:02X}"
+    return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
 
 
 def _document(value: Value) -> Iterator[yaml.Event]:
@@ -64,7 +101,8 @@ def _events(value: Value) -> Iterator[yaml.Event]:
     elif isinstance(value, (int, Decimal)):
         yield _plain(number_to_string(value))
     elif isinstance(value, str):
-        style = "|" if "\n" in value else '"'
+        # a block has no escapes, and the field's emitter escapes what lies beyond 16 bits
+        style = "|" if "\n" in value and not _ASTRAL.search(value) else '"'
         yield yaml.ScalarEvent(None, None, (False, True), value, style=style)
     elif isinstance(value, dict):
         yield yaml.MappingStartEvent(None, None, True, flow_style=False)
@@ -152,8 +190,6 @@ class _Decoder:
                 raise self._problem(key_node, "only strings may be keys") from None
             if is_null(key):
                 raise self._problem(key_node, "a key must not be null")
-            if key in own:
-                raise self._problem(key_node, "the key is there already")
             own[key] = self.value(value_node)
         merged.update(own)
         return {key: merged[key] for key in sorted(merged)}
