@@ -31,7 +31,7 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
 
 def parse_expression(text: str, filename: str) -> tuple[Expression | None, Source, list[Diagnostic]]:
     """Parse a text that is one expression; None when it is none."""
-    from hythe.modules.syntax.cursor import SyntaxFailure
+    from hythe.modules.syntax.lexical import SyntaxFailure
 
     found: list[Diagnostic] = []
     parser = _parser(text, filename, found)
@@ -51,7 +51,7 @@ def parse_expression(text: str, filename: str) -> tuple[Expression | None, Sourc
 
 def parse_template(text: str, filename: str) -> tuple[Expression | None, Source, list[Diagnostic]]:
     """Parse a template file's text: no quotes, no escapes, ``${ }`` and ``%{ }`` work."""
-    from hythe.modules.syntax.cursor import SyntaxFailure
+    from hythe.modules.syntax.lexical import SyntaxFailure
 
     found: list[Diagnostic] = []
     parser = _parser(text, filename, found)

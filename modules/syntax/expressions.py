@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from hythe.modules.syntax.cursor import SyntaxFailure
+from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.templates import TemplateParser
 from hythe.modules.syntax.tree import (
     Binary,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
-from hythe.modules.syntax.cursor import SyntaxFailure
+from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.structure import StructureParser
 from hythe.modules.syntax.tree import (
     Attribute,

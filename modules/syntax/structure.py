@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hythe.modules.syntax.cursor import SyntaxFailure
+from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.expressions import ExpressionParser
 from hythe.modules.syntax.tree import Attribute, Block, Body, Label, Literal, Template
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal as Choice
 
-from hythe.modules.syntax.cursor import Cursor, SyntaxFailure
+from hythe.modules.syntax.lexical import Cursor, SyntaxFailure
 from hythe.modules.syntax.tree import (
     Expression,
     Literal,
