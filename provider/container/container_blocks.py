@@ -250,7 +250,9 @@ class DeviceWeight(Block):
 class Log(Block):
     """Where the output goes."""
 
-    driver: str | None = attr(description="Log driver, like json-file, journald or none. By default the engine's.")
+    driver: str | None = attr(
+        description="Log driver, like json-file, journald or none. By default the engine's.", engine_default=True
+    )
     options: dict[str, str] | None = attr(description="Options of the driver, like max-size.")
 
 

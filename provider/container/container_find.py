@@ -51,9 +51,9 @@ def observe_full(engine: Engine, told: dict[str, Any], images: dict[str, Any] | 
     """All attributes of a container that state does not know; ``images`` caches inspections by id."""
     cache: dict[str, Any] = {} if images is None else images
     image_id = told.get("Image")
-    if image_id and image_id not in cache:
+    if image_id is not None and image_id not in cache:
         cache[image_id] = inspect_image(engine, image_id)
-    return observe(told, cache.get(image_id), engine.info)
+    return observe(told, cache.get(image_id or ""), engine.info)
 
 
 def read_many(engine: Engine, lineage: str, requests: Sequence[ReadRequest]) -> dict[str, Observed]:

@@ -26,6 +26,11 @@ _RULES: tuple[tuple[str, Callable[[EngineInfo, Any], bool], str], ...] = (
         lambda info, value: info.cgroup_version == 2,
         "has no swappiness for single containers under cgroup v2",
     ),
+    (
+        "memory_swap",
+        lambda info, value: info.kind == "podman" and value == -1,
+        "takes no unlimited swap through this API; give a size",
+    ),
     ("links", lambda info, value: info.kind == "podman", "has no links; use a network, where names are found by DNS"),
     ("storage_opts", lambda info, value: info.kind == "podman", "takes no storage options through this API"),
     ("domainname", lambda info, value: info.kind == "podman", "sets no domain name; put it into `hostname`"),

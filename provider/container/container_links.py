@@ -10,7 +10,7 @@ from typing import Any
 
 from hythe.diagnostic import error
 from hythe.provider.container.client import Engine, EngineError
-from hythe.provider.container.container_networks import memberships
+from hythe.provider.container.container_networks import default_network, memberships
 from hythe.provider.container.container_spec import Links
 from hythe.provider.protocol import Attributes, Context, ProviderError, Referent
 from hythe.value import Reference
@@ -34,6 +34,7 @@ def links(context: Context, engine: Engine, attributes: Attributes, what: str) -
         image=image(context, engine, attributes["image"], what),
         networks=memberships(attributes, context.resolve),
         volumes=volumes,
+        default_network=default_network(engine),
     )
 
 

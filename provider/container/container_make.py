@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from hythe.diagnostic import error
-from hythe.provider.container.client import Engine, EngineError, EngineRequestLost, explain, segment
+from hythe.diagnostic import Diagnostic, error
+from hythe.provider.container.client import Engine, EngineError, explain, segment
 from hythe.provider.container.container_files import put_files
 from hythe.provider.container.container_limits import unsupported
 from hythe.provider.container.container_links import links
@@ -28,8 +28,10 @@ def build(context: Context, engine: Engine, desired: Attributes, name: str) -> t
     if refusals:
         raise ProviderError(*refusals)
     found = links(context, engine, desired, what)
-    container_id = _create(engine, desired, found, context, name, what)
+    container_id, dropped = _create(engine, desired, found, context, name, what)
     try:
+        if dropped:
+            raise ProviderError(_not_possible(what, dropped))
         for member in found.networks[1:]:
             connect(engine, container_id, member, what)
         put_files(engine, container_id, desired, context.base_dir, what)
@@ -42,21 +44,31 @@ def build(context: Context, engine: Engine, desired: Attributes, name: str) -> t
     return container_id, found
 
 
-def _create(engine: Engine, desired: Attributes, found: Links, context: Context, name: str, what: str) -> str:
+def _not_possible(what: str, warnings: list[str]) -> Diagnostic:
+    return error(
+        "Resource limit not possible on this host",
+        f"{what}: the engine would leave a limit out ({' '.join(warnings)}). The kernel or the cgroup version of the "
+        "host lacks what it needs; leave the argument out there.",
+    )
+
+
+def _create(
+    engine: Engine, desired: Attributes, found: Links, context: Context, name: str, what: str
+) -> tuple[str, list[str]]:
+    """The engine id, and the engine's warnings about limits that it has dropped."""
     body = create_body(desired, found, mark(context.identity))
     query = {"name": name, "platform": desired.get("platform")}
     try:
-        return str(engine.request("POST", "/containers/create", query=query, json=body).json()["Id"])
+        told = engine.request("POST", "/containers/create", query=query, json=body).json()
     except EngineError as failure:
-        told = explain(failure, what)
-        if told.summary == "Name already taken":
-            told = _holder(engine, name, told.detail)
-        raise ProviderError(told) from failure
-    except EngineRequestLost:
-        raise
+        reason = explain(failure, what)
+        if reason.summary == "Name already taken":
+            reason = _holder(engine, name, reason.detail)
+        raise ProviderError(reason) from failure
+    return str(told["Id"]), [w for w in told.get("Warnings") or () if "discarded" in w.lower()]
 
 
-def _holder(engine: Engine, name: str, detail: str) -> Any:
+def _holder(engine: Engine, name: str, detail: str) -> Diagnostic:
     """Name whose the container is that stands in the way."""
     there = inspect(engine, segment(name))
     if there is None:

@@ -29,6 +29,11 @@ def memberships(attributes: Attributes, resolve: Callable[[Reference], Referent]
     return out
 
 
+def default_network(engine: Engine) -> str:
+    """The network that a container joins when nothing is said."""
+    return "podman" if engine.kind == "podman" else "bridge"
+
+
 def endpoints(inspect: Inspect) -> dict[str, Inspect]:
     """The engine's memberships by network name, without pseudo-networks."""
     found = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
@@ -91,6 +96,10 @@ def _refreshed(block: Mapping[str, Any], name: str, endpoint: Inspect, inspect: 
     for argument in ("mac_address", "driver_opts"):
         if argument in block:
             told[argument] = block[argument]
+    # Podman does not tell which addresses were asked for, only which there are while it runs
+    for argument, there in (("ipv4_address", "IPAddress"), ("ipv6_address", "GlobalIPv6Address")):
+        if argument in block and argument not in told and endpoint.get(there) in (None, "", block[argument]):
+            told[argument] = block[argument]
     for argument in ("aliases", "link_local_ips"):
         if sorted(told.get(argument, ())) == sorted(block.get(argument, ())):
             told.pop(argument, None)
@@ -148,7 +157,7 @@ def reconnect(engine: Engine, inspect: Inspect, members: Sequence[Membership], w
     missing: list[Membership] = []
     for member in members:
         name = matching(member, found)
-        if name is not None and _as_wished(member.block, _block(name, found[name], inspect)):
+        if name is not None and _as_wished(member.block, _refreshed(member.block, name, found[name], inspect)):
             kept.add(name)
         else:
             missing.append(member)
@@ -158,11 +167,12 @@ def reconnect(engine: Engine, inspect: Inspect, members: Sequence[Membership], w
     for member in missing:
         connect(engine, inspect["Id"], member, what)
     if not members and not any(name in DEFAULT_NETWORKS for name in found):
-        default = "podman" if engine.kind == "podman" else "bridge"
+        default = default_network(engine)
         connect(engine, inspect["Id"], Membership({}, default, default, None), what)
 
 
 def _as_wished(wished: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    """Whether a membership, refreshed from what was wished, still is that."""
     return all(
         (sorted(wished.get(n, ())) if isinstance(wished.get(n), list) else wished.get(n))
         == (sorted(told.get(n, ())) if isinstance(told.get(n), list) else told.get(n))

@@ -15,7 +15,7 @@ from hythe.provider.container.client import EngineInfo
 from hythe.provider.container.container_mounts import observe_mounts
 from hythe.provider.container.container_networks import endpoints, observe_networks, refresh_networks
 from hythe.provider.container.container_schema import capability
-from hythe.provider.container.container_spec import HOST_CONFIG, LIMITS, NANO, RATES
+from hythe.provider.container.container_spec import DEFAULT_GRACE, HOST_CONFIG, LIMITS, NANO, RATES
 from hythe.provider.container.labels import strip
 from hythe.provider.protocol import Attributes
 from hythe.provider.schema import format_duration
@@ -34,6 +34,7 @@ _COMPUTED = frozenset(
 _DEFAULT_SHM = {"docker": 64 << 20, "podman": 65_536_000}
 _DEFAULT_PIDS: dict[str, tuple[int | None, ...]] = {"docker": (None, 0, -1), "podman": (None, 0, 2048)}
 _PODMAN_DROPS = frozenset({"AUDIT_WRITE", "MKNOD", "NET_RAW"})
+_PODMAN_TMPFS = frozenset({"rw", "rprivate", "nosuid", "nodev", "tmpcopyup"})
 _PODMAN_ENV = ("container", "TERM", "HOME", "HOSTNAME", "PATH")
 _DEFAULT_SIGNALS = frozenset({"", "15", "SIGTERM", "TERM"})
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 9: "SIGKILL", 10: "SIGUSR1", 12: "SIGUSR2", 15: "SIGTERM"}
@@ -184,7 +185,7 @@ def _process(config: Inspect, inherited: Inspect, inspect: Inspect, info: Engine
         out["command"] = command
     elif command != (inherited.get("Cmd") or None):
         out["command"] = command or []
-    out["env"] = _env(config, inherited, short_id, info)
+    out["env"] = _env(inspect, inherited, info)
     labels = strip(config.get("Labels"))
     from_image = inherited.get("Labels") or {}
     out["labels"] = {k: v for k, v in labels.items() if from_image.get(k) != v} or None
@@ -200,7 +201,7 @@ def _process(config: Inspect, inherited: Inspect, inspect: Inspect, info: Engine
     out["stdin_open"] = config.get("OpenStdin") or None
     out["stop_signal"] = _stop_signal(config.get("StopSignal"), inherited.get("StopSignal"))
     grace = config.get("StopTimeout")
-    if grace is not None and not (info.kind == "podman" and grace in (0, 10)):
+    if grace not in (None, DEFAULT_GRACE):
         out["stop_grace"] = format_duration(grace)
     if config.get("MacAddress"):
         out["mac_address"] = config["MacAddress"]
@@ -214,7 +215,9 @@ def _own_uts(inspect: Inspect) -> bool:
     return host.get("UTSMode") != "host" and mode != "host" and not mode.startswith("container:")
 
 
-def _env(config: Inspect, inherited: Inspect, short_id: str, info: EngineInfo) -> dict[str, str] | None:
+def _env(inspect: Inspect, inherited: Inspect, info: EngineInfo) -> dict[str, str] | None:
+    config, short_id = inspect["Config"], inspect["Id"][:12]
+    shares_names = not _own_uts(inspect)
     given = _pairs(config.get("Env"))
     from_image = _pairs(inherited.get("Env"))
     out = {k: v for k, v in sorted(given.items()) if from_image.get(k) != v}
@@ -227,7 +230,7 @@ def _env(config: Inspect, inherited: Inspect, short_id: str, info: EngineInfo) -
             "PATH": ("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",),
         }
         for name in _PODMAN_ENV:
-            if name == "HOME" or out.get(name) in defaults[name]:
+            if name == "HOME" or out.get(name) in defaults[name] or (name == "HOSTNAME" and shares_names):
                 out.pop(name, None)
     return out or None
 
@@ -264,19 +267,35 @@ def _host_config(host: Inspect, info: EngineInfo) -> Attributes:
     for name in ("cap_add", "cap_drop"):
         if name in out:
             out[name] = sorted(map(capability, out[name]))
-    if info.kind == "podman" and not out.get("privileged"):
-        out["cap_drop"] = [c for c in out.get("cap_drop", ()) if c not in _PODMAN_DROPS] or None
+    if info.kind == "podman":
+        _without_podmans_own(out, host)
     if out.get("shm_size") == _DEFAULT_SHM[info.kind]:
         del out["shm_size"]
     if out.get("runtime") in (info.default_runtime, "oci"):
         del out["runtime"]
-    # memory swappiness 0 means something, -1 and null do not
+    # -1 and null say nothing, and with Podman 0 neither
     swappiness = host.get("MemorySwappiness")
-    out["memory_swappiness"] = swappiness if swappiness is not None and swappiness >= 0 else None
+    least = 1 if info.kind == "podman" else 0
+    out["memory_swappiness"] = swappiness if swappiness is not None and swappiness >= least else None
     _namespaces(out, host, info)
-    if out.get("privileged"):
-        _without_privileges(out)
+    if "host" in (out.get("ipc_mode"), out.get("pid_mode")) or out.get("privileged"):
+        # the engine adds these by itself where the container shares the host's namespaces or has every right
+        left = [o for o in out.get("security_opt") or () if o not in ("label=disable", "seccomp=unconfined")]
+        out["security_opt"] = left or None
     return out
+
+
+def _without_podmans_own(out: Attributes, host: Inspect) -> None:
+    """Podman tells capabilities against Docker's set, adds options to each tmpfs, and mounts some by itself."""
+    drops = [c for c in out.get("cap_drop", ()) if c not in _PODMAN_DROPS and not out.get("privileged")]
+    out["cap_drop"] = drops or None
+    mounts = {
+        path: ",".join(o for o in options.split(",") if o not in _PODMAN_TMPFS)
+        for path, options in (out.get("tmpfs") or {}).items()
+    }
+    if host.get("ReadonlyRootfs"):
+        mounts = {p: o for p, o in mounts.items() if o or p not in ("/run", "/tmp", "/var/tmp")}  # noqa: S108
+    out["tmpfs"] = mounts or None
 
 
 def _namespaces(out: Attributes, host: Inspect, info: EngineInfo) -> None:
@@ -290,12 +309,6 @@ def _namespaces(out: Attributes, host: Inspect, info: EngineInfo) -> None:
     for name, values in usual.items():
         if out.get(name) in values and not (name == "ipc_mode" and out[name] == "shareable" and info.kind == "docker"):
             del out[name]
-
-
-def _without_privileges(out: Attributes) -> None:
-    """A privileged container gets an unconfined profile and its devices by being privileged."""
-    left = [o for o in out.get("security_opt") or () if o not in ("label=disable", "seccomp=unconfined")]
-    out["security_opt"] = left or None
 
 
 def _blocks(config: Inspect, host: Inspect, inherited: Inspect, info: EngineInfo) -> Attributes:
@@ -313,10 +326,10 @@ def _blocks(config: Inspect, host: Inspect, inherited: Inspect, info: EngineInfo
     _requests(out, host.get("DeviceRequests") or [])
     log = host.get("LogConfig") or {}
     block: dict[str, Any] = {}
-    if log.get("Type") not in (None, "", info.log_driver):
-        block["driver"] = log["Type"]
     if log.get("Config"):
         block["options"] = dict(log["Config"])
+    if log.get("Type") and (block or log["Type"] != info.log_driver):
+        block["driver"] = log["Type"]
     if block and not (info.kind == "podman" and log.get("Type") in ("json-file", "k8s-file", "journald")):
         out["log"] = block
     return out

@@ -10,12 +10,12 @@ from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container.client import Engine, EngineError, explain, refused
+from hythe.provider.container.container_spec import DEFAULT_GRACE
 from hythe.provider.protocol import Attributes, Context, HostUnreachable, ProviderError
 from hythe.provider.schema import duration_seconds
 
 Inspect = Mapping[str, Any]
 
-DEFAULT_GRACE = 10
 LAST_LINES = 15
 _SHORTEST_SECRET = 6
 

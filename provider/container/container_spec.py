@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from hythe.provider.protocol import Attributes
 from hythe.provider.schema import duration_seconds
 
 NANO = 1_000_000_000
+DEFAULT_GRACE = 10
+"""Seconds between the stop signal and the end by force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What references of a container stand for: its image, networks, and volume names by mount target."""
+    """What references of a container stand for: its image, networks, and volume names by mount target.
+
+    ``default_network`` is the one joined without any.
+    """
 
     image: str
     networks: Sequence[Membership]
     volumes: Mapping[str, str]
+    default_network: str
 
 
 _CONFIG = {
@@ -117,8 +124,8 @@ def create_body(attributes: Attributes, links: Links, marks: Mapping[str, str]) 
     body["Labels"] = {**attributes.get("labels", {}), **marks}
     if "env" in attributes:
         body["Env"] = [f"{k}={v}" for k, v in sorted(attributes["env"].items())]
-    if "stop_grace" in attributes:
-        body["StopTimeout"] = int(duration_seconds(attributes["stop_grace"]))
+    # said always: Podman takes none to mean no time at all
+    body["StopTimeout"] = math.ceil(duration_seconds(attributes.get("stop_grace", DEFAULT_GRACE)))
     if attributes.get("stdin_open") and attributes.get("attach"):
         body["StdinOnce"] = True
     if attributes.get("healthcheck"):
@@ -147,14 +154,23 @@ def create_body(attributes: Attributes, links: Links, marks: Mapping[str, str]) 
 
 
 def _first_network(body: dict[str, Any], attributes: Attributes, links: Links) -> None:
-    """Older engines take one network at creation; the others are connected before the start."""
+    """Older engines take one network at creation; the others are connected before the start.
+
+    A MAC address is Config's business before API 1.44, and the endpoint's from then on and with Podman.
+    """
+    mac = attributes.get("mac_address")
     if links.networks:
         first = links.networks[0]
+        mac = first.block.get("mac_address", mac)
+        endpoint = endpoint_body({**first.block, **({"mac_address": mac} if mac else {})})
         body["HostConfig"]["NetworkMode"] = first.handle
-        body["NetworkingConfig"] = {"EndpointsConfig": {first.handle: endpoint_body(first.block)}}
-        if "mac_address" in first.block:
-            body["MacAddress"] = first.block["mac_address"]
-    elif "network_mode" in attributes:
+        body["NetworkingConfig"] = {"EndpointsConfig": {first.handle: endpoint}}
+    elif mac and links.default_network:
+        body["HostConfig"]["NetworkMode"] = links.default_network
+        body["NetworkingConfig"] = {"EndpointsConfig": {links.default_network: {"MacAddress": mac}}}
+    if mac:
+        body["MacAddress"] = mac
+    if "network_mode" in attributes:
         body["HostConfig"]["NetworkMode"] = attributes["network_mode"]
 
 

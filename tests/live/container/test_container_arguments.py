@@ -96,12 +96,24 @@ CASES: dict[str, Case] = {
         {"port": [{"container": 80, "host": 18081}]},
     ),
     "port_range": Case({"port": [{"container": "8000-8002", "host": "18100-18102"}]}, None, None, imports=()),
-    "port_free": Case({"port": [{"container": 80}]}, lambda t: len(t["NetworkSettings"]["Ports"]["80/tcp"]) > 0, True),
-    "expose": Case({"expose": [80, "53/udp"]}, lambda t: sorted(t["Config"]["ExposedPorts"]), ["53/udp", "80/tcp"]),
-    "publish_all": Case({"expose": [80], "publish_all": True}, host("PublishAllPorts"), True),
+    "port_free": Case(
+        {"port": [{"container": 80}]}, lambda t: len(t["NetworkSettings"]["Ports"]["80/tcp"]) > 0, True, imports=DOCKER
+    ),
+    "expose": Case(
+        {"expose": [80, "53/udp"]}, lambda t: sorted(t["Config"]["ExposedPorts"]), ["53/udp", "80/tcp"], imports=DOCKER
+    ),
+    "publish_all": Case(
+        {"expose": [80], "publish_all": True}, lambda t: "80/tcp" in t["NetworkSettings"]["Ports"], True, imports=DOCKER
+    ),
     "network_mode_host": Case({"network_mode": "host"}, host("NetworkMode"), "host", {"network_mode": "none"}),
     "network_mode_none": Case({"network_mode": "none"}, host("NetworkMode"), "none"),
-    "mac_address": Case({"mac_address": "02:42:AC:11:00:99"}, None, None, {"mac_address": "02:42:ac:11:00:98"}),
+    "mac_address": Case(
+        {"mac_address": "02:42:AC:11:00:99"},
+        lambda t: [e["MacAddress"] for e in t["NetworkSettings"]["Networks"].values()],
+        ["02:42:ac:11:00:99"],
+        {"mac_address": "02:42:ac:11:00:98"},
+        imports=DOCKER,
+    ),
     "hostname": Case({"hostname": "shop"}, config("Hostname"), "shop", {"hostname": "other"}),
     "domainname": Case(
         {"hostname": "a", "domainname": "example.org"}, config("Domainname"), "example.org", engines=DOCKER
@@ -126,7 +138,7 @@ CASES: dict[str, Case] = {
         128 * MIB,
         podman_effect=REPLACE,
     ),
-    "memory_swap_off": Case({"memory": "64MiB", "memory_swap": "unlimited"}, host("MemorySwap"), -1),
+    "memory_swap_off": Case({"memory": "64MiB", "memory_swap": "unlimited"}, host("MemorySwap"), -1, engines=DOCKER),
     "memory_reservation": limit("memory_reservation", "32MiB", "48MiB", "MemoryReservation", 32 * MIB, 48 * MIB),
     "memory_swappiness": Case({"memory_swappiness": 10}, host("MemorySwappiness"), 10, {"memory_swappiness": 0}),
     "kernel_memory": Case(
@@ -150,9 +162,8 @@ CASES: dict[str, Case] = {
     "cpuset_cpus": limit("cpuset_cpus", "0", "0-1", "CpusetCpus"),
     "cpuset_mems": Case({"cpuset_mems": "0"}, host("CpusetMems"), "0"),
     "pids_limit": limit("pids_limit", 50, 60, "PidsLimit"),
-    "blkio_weight": limit("blkio_weight", 300, 400, "BlkioWeight", run=False),
     "ulimit": Case(
-        {"ulimit": [{"name": "nofile", "soft": 512, "hard": 1024}]},
+        {"ulimit": [{"name": "nofile", "soft": 512, "hard": 1024}, {"name": "nproc", "soft": 512}]},
         lambda t: [(u["Soft"], u["Hard"]) for u in t["HostConfig"]["Ulimits"] if u["Name"].lower().endswith("nofile")],
         [(512, 1024)],
         {"ulimit": [{"name": "nofile", "soft": 512}]},
@@ -172,9 +183,6 @@ CASES: dict[str, Case] = {
     "device_write_iops": Case(
         {"device_write_iops": [{"path": "/dev/null", "rate": 100}]}, None, None, run=False, imports=DOCKER
     ),
-    "blkio_weight_device": Case(
-        {"blkio_weight_device": [{"path": "/dev/null", "weight": 100}]}, None, None, run=False, imports=DOCKER
-    ),
     "gpus": Case(
         {"gpus": "all"}, lambda t: t["HostConfig"]["DeviceRequests"][0]["Count"], -1, run=False, engines=DOCKER
     ),
@@ -185,12 +193,13 @@ CASES: dict[str, Case] = {
         run=False,
         engines=DOCKER,
     ),
-    "privileged": Case({"privileged": True}, host("Privileged"), True, {"privileged": False}),
+    "privileged": Case({"privileged": True}, host("Privileged"), True, {"privileged": False}, run=False),
     "cap_add": Case({"cap_add": ["CAP_NET_ADMIN", "sys_time"]}, None, None, {"cap_add": ["NET_ADMIN"]}),
     "cap_drop": Case({"cap_drop": ["CHOWN"]}, None, None, {"cap_drop": ["KILL"]}),
     "security_opt": Case({"security_opt": ["no-new-privileges"]}, host("SecurityOpt"), ["no-new-privileges"]),
     "sysctls": Case({"sysctls": {"net.ipv4.ip_forward": "1"}}, None, None, imports=DOCKER),
-    "ipc_mode": Case({"ipc_mode": "host"}, host("IpcMode"), "host", {"ipc_mode": "none"}),
+    "ipc_mode": Case({"ipc_mode": "host"}, host("IpcMode"), "host", {"ipc_mode": "none"}, engines=DOCKER),
+    "ipc_mode_podman": Case({"ipc_mode": "host"}, change={"ipc_mode": "none"}, engines=PODMAN, imports=()),
     "pid_mode": Case({"pid_mode": "host"}, host("PidMode"), "host"),
     "uts_mode": Case({"uts_mode": "host"}, host("UTSMode"), "host"),
     "userns_mode": Case({"userns_mode": "host"}, None, None, engines=DOCKER),
@@ -205,11 +214,13 @@ CASES: dict[str, Case] = {
     ),
     "log_none": Case({"log": {"driver": "none"}}, lambda t: t["HostConfig"]["LogConfig"]["Type"], "none"),
     "mount_bind": Case(
-        {"mount": [{"source": "/usr", "target": "/host", "read_only": True, "propagation": "rslave"}]},
+        {"mount": [{"source": "/usr", "target": "/host", "read_only": True}]},
         lambda t: [m["Source"] for m in t["Mounts"]],
         ["/usr"],
         {"mount": [{"source": "/usr", "target": "/elsewhere"}]},
-        imports=DOCKER,
+    ),
+    "mount_propagation": Case(
+        {"mount": [{"source": "/usr", "target": "/host", "propagation": "rprivate"}]}, imports=DOCKER
     ),
     "mount_selinux": Case({"mount": [{"source": "/tmp", "target": "/host", "selinux": "shared"}]}, imports=DOCKER),
     "mount_tmpfs": Case(
