@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TypeVar
 
-from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
+from hythe.diagnostic import Diagnostic, did_you_mean, error
 from hythe.modules.blocks import (
     check_rule,
     check_shape,
@@ -129,11 +130,11 @@ def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnos
         if block.type in ("resource", "data"):
             _resource(module, body, block, found)
         elif block.type == "variable":
-            _add(module.variables, block.labels[0].text, _variable(body, block, found), found)
+            _add(module.variables, _variable(body, block, found), found)
         elif block.type == "output":
             made = _output(body, block, found)
             if made is not None:
-                _add(module.outputs, made.name, made, found)
+                _add(module.outputs, made, found)
         elif block.type == "locals":
             _locals(module, body, block, found)
         else:
@@ -181,24 +182,20 @@ def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
     return True
 
 
-def _add(
-    table: dict[str, object] | dict[str, VariableBlock] | dict[str, OutputBlock],
-    name: str,
-    made: object,
-    found: list[Diagnostic],
-) -> None:
-    if name in table:
-        first: Range = table[name].range  # type: ignore[union-attr]
+_Declared = TypeVar("_Declared", VariableBlock, OutputBlock)
+
+
+def _add(table: dict[str, _Declared], made: _Declared, found: list[Diagnostic]) -> None:
+    first = table.setdefault(made.name, made).range
+    if table[made.name] is not made:
         found.append(
             error(
                 "Duplicate declaration",
-                f'"{name}" is already declared at {first}. Names of one sort must be unique in a module.',
-                made.range,  # type: ignore[attr-defined]
+                f'"{made.name}" is already declared at {first}. Names of one sort must be unique in a module.',
+                made.range,
                 related=(("first declared here", first),),
             )
         )
-        return
-    table[name] = made  # type: ignore[assignment]
 
 
 def _locals(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:

@@ -18,7 +18,7 @@ from hythe.planner import checks
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
-from hythe.planner.exposure import expose
+from hythe.planner.exposure import address_of, expose
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
 from hythe.planner.selection import Selection
@@ -119,13 +119,20 @@ class Builder:
         return found
 
     def resolve(self, reference: Reference) -> Value:
-        """The value behind a reference that another instance's argument holds."""
+        """The value behind a reference that another instance's argument holds.
+
+        Its own references are shown as addresses: following them all would unfold whole chains.
+        """
         try:
             at = parse_address(reference.address)
         except ValueError:
             return Unknown(ANY)
         block = self.program.blocks.get((at.mode, at.kind, at.name))
-        return Unknown(ANY) if block is None else self.instance(block, at.key)
+        planned = self.planned.get(reference.address)
+        if block is None or planned is None:
+            return Unknown(ANY)
+        attributes = expose(block.kind.schema, planned.attributes, planned.sensitive, address_of)
+        return Instance(attributes, reference.kind, reference.address, planned.id)
 
     # -- the walk -------------------------------------------------------------------------------
 
@@ -227,7 +234,7 @@ class Builder:
             kind = self._kind_or_none(instance.kind)
             disruption = Disruption.DATA_LOSS if kind is not None and kind.holds_data else Disruption.REPLACE
         unreachable = isinstance(observed, Unreachable)
-        before = instance.attributes if unreachable or observed is Presence.ABSENT else observed
+        before = observed if isinstance(observed, dict) else dict(instance.attributes)
         self.result.changes.append(
             Change(
                 address=address,

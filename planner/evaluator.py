@@ -11,7 +11,7 @@ from hythe.address import Key, parse_address
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner.changes import for_replacement, settled
 from hythe.planner.expand import Evaluation
-from hythe.planner.exposure import expose, plain
+from hythe.planner.exposure import address_of, expose, plain
 from hythe.planner.plan import Action, Change, Plan
 from hythe.planner.program import CompiledBlock, Program
 from hythe.provider.protocol import Attributes, Project, Reader
@@ -90,10 +90,15 @@ class ApplyEvaluator:
         return merged, change.after_sensitive, current.id
 
     def resolve(self, reference: Reference) -> Value:
-        """The value behind a reference."""
+        """The value behind a reference; its own references are shown as addresses."""
         at = parse_address(reference.address)
         block = self.program.blocks.get((at.mode, at.kind, at.name))
-        return Unknown(ANY) if block is None else self.instance(block, at.key)
+        view = self._view(self._changes.get(reference.address), self._state.instances.get(reference.address))
+        if block is None or view is None:
+            return Unknown(ANY)
+        attributes, sensitive, identity = view
+        exposed = expose(block.kind.schema, attributes, sensitive, address_of)
+        return Instance(exposed, reference.kind, reference.address, identity)
 
     # -- what apply asks for --------------------------------------------------------------------
 

@@ -10,16 +10,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hythe.planner.plan import Action, Change, Disruption, Plan
 
 
 def explain(plan: Plan, *, noops: bool = False, needs: bool = False) -> str:
     """One line per change, in the plan's order; outputs that change at the end."""
-    lines = [_line(c, needs) for c in plan.changes if noops or c.action is not Action.NOOP]
+    lines = explain_changes(plan.changes, noops=noops, needs=needs).splitlines()
     for output in plan.outputs:
         if output.changed:
             lines.append(f"{'remove' if output.removed else 'output':<12} output.{output.name}")
     return "\n".join(lines)
+
+
+def explain_changes(changes: Iterable[Change], *, noops: bool = False, needs: bool = False) -> str:
+    """One line per change."""
+    return "\n".join(_line(c, needs) for c in changes if noops or c.action is not Action.NOOP)
 
 
 def _line(change: Change, needs: bool) -> str:

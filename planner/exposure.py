@@ -55,6 +55,11 @@ def plain(value: Value, path: Path, sensitive: list[Path], marks: set[str], *, r
 Resolve = Callable[[Reference], Value]
 
 
+def address_of(reference: Reference) -> Value:
+    """A :data:`Resolve` that does not look behind the reference."""
+    return reference.address
+
+
 def expose(
     schema: Schema, attributes: Mapping[str, Any], sensitive: Collection[Path], resolve: Resolve
 ) -> dict[str, Value]:
