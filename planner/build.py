@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from hythe.planner.refresh import Unreachable
-
 from hythe.address import Address, Key, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner import checks
@@ -21,6 +19,7 @@ from hythe.planner.expand import Evaluation
 from hythe.planner.exposure import address_of, expose
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
+from hythe.planner.refresh import Unreachable
 from hythe.planner.selection import Selection
 from hythe.provider.protocol import Attributes, Kind, Observed, Presence
 from hythe.provider.registry import Registry
