@@ -460,3 +460,18 @@ def object_type(schema: Schema) -> Type:
         else:
             attributes[name] = spec.type
     return object_of(attributes)
+
+
+def storable(schema: Schema, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes without write-only values, at any depth: what may be recorded."""
+    out: dict[str, Any] = {}
+    for name, value in attributes.items():
+        spec = schema.attributes.get(name)
+        if spec is None or spec.nested is None:
+            if spec is None or not spec.write_only:
+                out[name] = value
+        elif isinstance(value, list):
+            out[name] = [storable(spec.nested, v) if isinstance(v, dict) else v for v in value]
+        else:
+            out[name] = storable(spec.nested, value) if isinstance(value, dict) else value
+    return out
