@@ -36,10 +36,11 @@ class EngineImage:
 
 
 def listed(engine: Engine, wanted: Mapping[str, Any] | None = None) -> list[EngineImage]:
-    """All images, or those that match the engine's filters."""
+    """All images, or those that match the engine's filters and are no mere steps of a build."""
     try:
+        # the classic builder makes a step of each label, so a step before the last may carry the mark already;
         # Podman answers nothing at all when it is asked for digests, and tells them anyway
-        query = {"all": True, "digests": True if engine.kind == "docker" else None, "filters": wanted}
+        query = {"all": wanted is None, "digests": True if engine.kind == "docker" else None, "filters": wanted}
         found = engine.request("GET", "/images/json", query=query).json() or []
     except EngineError as failure:
         raise refused(failure, "Listing images") from failure
