@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Get a Debian 12 machine ready: setup.sh demo | test
+#
+# Installs the Debian packages that are missing (as root, or with sudo), and makes .venv with Hythe in it.
+# Does nothing that was done before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mode=${1:-demo}
+runtime_packages=(ca-certificates curl docker.io iptables mmdebstrap busybox-static)
+test_packages=(
+  git make procps psmisc iproute2 openssl
+  podman crun runc containernetworking-plugins uidmap buildah
+  docker-registry apache2-utils
+)
+case $mode in
+  demo) packages=("${runtime_packages[@]}") extras="" ;;
+  test) packages=("${runtime_packages[@]}" "${test_packages[@]}") extras="[test]" ;;
+  *)
+    echo "usage: $0 demo|test" >&2
+    exit 2
+    ;;
+esac
+# with AppArmor in the kernel, Docker starts no container without its tools
+if [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ]; then
+  packages+=(apparmor)
+fi
+
+say() { printf 'setup: %s\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    say "this needs root, and there is no sudo: $*" >&2
+    return 1
+  fi
+}
+
+installed() {
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+install_packages() {
+  local missing=() package
+  for package in "$@"; do
+    # Docker may have come from elsewhere than Debian, and the two do not go together
+    if [ "$package" = docker.io ] && command -v dockerd >/dev/null; then continue; fi
+    installed "$package" || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  say "installing ${missing[*]}"
+  local quiet=(-qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" install -y --no-install-recommends \
+    "${missing[@]}" >/dev/null
+}
+
+# the first Python that is new enough and can make virtual environments
+find_python() {
+  local candidate
+  for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+make_environment() {
+  local python stamp=.venv/.hythe-stamp wanted
+  wanted="$(sha256sum pyproject.toml | cut -d' ' -f1) $PWD"
+  if [ -x .venv/bin/hythe ] && grep -qxF "$wanted demo" "$stamp" 2>/dev/null && [ "$mode" = demo ]; then return; fi
+  if [ -x .venv/bin/hythe ] && grep -qxF "$wanted test" "$stamp" 2>/dev/null; then return; fi
+  if ! find_python >/dev/null; then install_packages python3 python3-venv; fi
+  if ! python=$(find_python); then
+    say "Hythe needs Python 3.11 or newer, and $(python3 --version 2>&1) is what this machine has" >&2
+    return 1
+  fi
+  if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
+  fi
+  say "installing Hythe in .venv"
+  rm -f "$stamp"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extras"
+  echo "$wanted $mode" >"$stamp"
+}
+
+# two runs at once, of two commands of the Makefile say, take turns
+exec 9>.setup.lock
+if ! command -v flock >/dev/null || ! flock -w 600 9; then
+  say "another setup.sh does not end" >&2
+  exit 1
+fi
+install_packages "${packages[@]}"
+make_environment
