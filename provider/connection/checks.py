@@ -24,6 +24,7 @@ from hythe.provider.connection.discovery import (
     start_command,
 )
 from hythe.provider.connection.local import NOT_FOUND, LocalHost
+from hythe.provider.host import facts
 from hythe.provider.protocol import HostUnreachable, ProviderError
 
 LOW_BYTES = 1 << 30
@@ -145,21 +146,21 @@ def _docker_command(doctor: Doctor) -> Iterator[Check]:
         yield Check("docker command", Status.MISSING, "", why, "sudo apt-get install docker.io")
         return
     yield Check("docker command", Status.OK, f"{version} at {doctor.path('docker')}", why)
-    try:
-        done = doctor.host.run(["docker", "buildx", "version"], timeout=_SECONDS)
-        plugin = done.code == 0
-    except ProviderError:
-        plugin = False
-    if plugin:
-        found = re.search(r"\d+(?:\.\d+)+", done.stdout.decode("utf-8", "replace"))
-        yield Check("buildkit", Status.OK, f"buildx {found[0] if found else ''}".strip(), why)
-    elif int(version.split(".")[0] if version[0].isdigit() else 0) >= 23:
-        fix = "sudo apt-get install docker-buildx"
-        yield Check(
-            "buildkit", Status.WARN, "no buildx plug-in", f"{why} This docker command needs buildx for it.", fix
-        )
-    else:
-        yield Check("buildkit", Status.OK, "built into the engine", why)
+    from hythe.provider.container.image_buildkit import find_command
+
+    command = find_command()
+    if command is not None:
+        yield Check("buildkit", Status.OK, f"through {command}", why)
+        return
+    told = f"{why} {doctor.path('docker')} needs its buildx plug-in for that."
+    yield Check("buildkit", Status.WARN, "no buildx plug-in", told, f"sudo apt-get install {_buildkit_package(doctor)}")
+
+
+def _buildkit_package(doctor: Doctor) -> str:
+    # Debian 12 has no plug-in, but its docker command is of the time when BuildKit was built in
+    release = facts.gather(doctor.host)
+    old = release.distribution == "debian" and release.distribution_version.split(".")[0] in ("11", "12")
+    return "docker.io" if old else "docker-buildx"
 
 
 def _podman(doctor: Doctor) -> Iterator[Check]:
@@ -182,17 +183,17 @@ def _sockets(doctor: Doctor) -> Iterator[Check]:
     state, _ = probe(path)
     if state is Socket.ABSENT:
         return
-    facts = os.stat(path)
+    there = os.stat(path)
     try:
-        group = grp.getgrgid(facts.st_gid).gr_name
+        group = grp.getgrgid(there.st_gid).gr_name
     except KeyError:
-        group = str(facts.st_gid)
-    found = f"{stat.filemode(facts.st_mode)[1:]} group {group}"
+        group = str(there.st_gid)
+    found = f"{stat.filemode(there.st_mode)[1:]} group {group}"
     why = "Who may open the socket is root on this machine."
     if state is Socket.DENIED:
         denied = f"This user may not open {path}; members of the group {group} may. Log in again afterwards."
         yield Check("docker socket", Status.WARN, found, denied, f"sudo usermod -aG {group} $USER")
-    elif facts.st_mode & stat.S_IWOTH:
+    elif there.st_mode & stat.S_IWOTH:
         open_to_all = f"Everybody on this machine may open {path}, and with it become root."
         yield Check("docker socket", Status.WARN, found, open_to_all, f"sudo chmod o-rwx {path}")
     else:
