@@ -88,11 +88,9 @@ def start_up() -> Iterator[Row]:
 
 def scale(count: int, plan_budget: float, memory_budget: float, apply_budget: float | None, runs: int) -> Iterator[Row]:
     """Apply and plan of many ``value`` instances."""
-    text = (
-        'resource "value" "v" {\n'
-        f"  for_each = toset([for i in range({count}) : tostring(i)])\n"
-        '  input = { name = "item-${each.key}" }\n}\n'
-    )
+    # range() gives 1,024 numbers at most, as in OpenTofu
+    keys = f"flatten([for i in range({count // 100}) : [for j in range(100) : tostring(i * 100 + j)]])"
+    text = f'resource "value" "v" {{\n  for_each = toset({keys})\n  input = {{ name = "item-${{each.key}}" }}\n}}\n'
     with folder(text) as path:
         began = time.perf_counter()
         measure_once([*HYTHE, "apply", "--auto-approve"], path)
@@ -130,6 +128,7 @@ def containers(count: int, rounds: int) -> Iterator[Row]:
     )
     create: list[float] = []
     refresh: list[float] = []
+    names = [f"{prefix}-{i}" for i in range(count)]
     try:
         with folder(text) as path:
             for _ in range(rounds):
@@ -137,7 +136,6 @@ def containers(count: int, rounds: int) -> Iterator[Row]:
                 _bare_remove(client, prefix)
                 ours = timed(lambda: measure_once([*HYTHE, "apply", "--auto-approve"], path))
                 create.append(ours / bare)
-                names = [f"{prefix}-{i}" for i in range(count)]
                 for _ in range(3):
                     inspect = timed(
                         lambda: subprocess.run(["docker", "inspect", *names], capture_output=True, check=True)
@@ -153,6 +151,10 @@ def containers(count: int, rounds: int) -> Iterator[Row]:
     yield Row(f"apply of {count} containers", statistics.median(create), 1.2, "x", note)
     note = f"against one `docker inspect` of all {count}"
     yield Row(f"refresh of {count} containers", statistics.median(refresh), 1.5, "x", note)
+
+
+def _inspect(names: list[str]) -> None:
+    subprocess.run(["docker", "inspect", *names], capture_output=True, check=True)
 
 
 def _image(client: object, prefix: str) -> str:
