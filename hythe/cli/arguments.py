@@ -96,6 +96,10 @@ class Group(click.Group):
 
     command_class = Command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """One dash does for --help too."""
+        return super().parse_args(ctx, ["--help" if a in ("-help", "-h") else a for a in args[:1]] + args[1:])
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the subcommand. Raises click.UsageError with a suggestion."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):

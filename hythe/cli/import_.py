@@ -16,7 +16,7 @@ from hythe.cli.evaluation import Expressions
 from hythe.cli.views.progress import open_progress
 from hythe.cli.workspace import Workspace, require_folder
 from hythe.diagnostic import DiagnosticError, did_you_mean
-from hythe.value import Reference
+from hythe.value import Reference, Unknown
 
 if TYPE_CHECKING:
     from hythe.provider.hosts import Hosts
@@ -131,6 +131,9 @@ class _Importer:
         desired, found = self.expressions.desired(self.at)
         raise_errors(found)
         host = desired.get("host")
+        if isinstance(host, Unknown):
+            text = f"Which host {self.at} is on is known only after apply. Apply its host first."
+            raise fail("Host not known", text)
         if isinstance(host, Reference):
             if host.address not in self.state.instances:
                 text = f"{self.at} is on {host.address}, which is not in the state. Apply or import that host first."

@@ -24,7 +24,6 @@ COMMANDS = {
     "import": "Take an existing object into the state",
     "state": "Look at the state and change it (list, show, mv, rm, pull, push)",
     "console": "Evaluate expressions",
-    "fmt": "Lay out configuration files",
     "graph": "Print what depends on what",
     "logs": "Show what containers print",
     "exec": "Run a command in a container",

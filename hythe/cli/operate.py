@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hythe.planner.edge import Outcome
     from hythe.planner.plan import Plan
     from hythe.provider.hosts import Hosts
+    from hythe.state.settle import Settled
     from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
 
@@ -40,6 +41,7 @@ class Operation:
     _hosts: Hosts | None = None
     _store: StateStore | None = None
     _loaded: Loaded | None = None
+    _settled: Settled | None = None
 
     @classmethod
     def open(cls, cli: Cli, given: dict[str, Any], *, destroy: bool) -> Operation:
@@ -92,9 +94,10 @@ class Operation:
         hosts = self._open_hosts()
         with self.view.watching() as sink:
             session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
-            outcome = workspace.plan(session, loaded.state, self.request)
+            self._settled = workspace.settle(hosts, loaded, sink)
+            outcome = workspace.plan(session, self._settled.state, self.request)
         self._outcome = outcome
-        self.view.report(outcome.diagnostics)
+        self.view.report([*self._settled.diagnostics, *outcome.diagnostics])
         if outcome.plan is not None:
             remember_plan_secrets(outcome.plan)
         return outcome.plan

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hythe.provider.hosts import Hosts
     from hythe.provider.registry import Registry
     from hythe.state.model import State
-    from hythe.state.store import StateStore
+    from hythe.state.settle import Settled
+    from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
 
 DEFAULT_STATE = "hythe.state.json"
@@ -110,7 +111,8 @@ class Workspace:
     @property
     def store(self) -> StateStore:
         """The state store."""
-        from hythe.state.store import StateStore
+        from hythe.state.settle import Settled
+    from hythe.state.store import Loaded, StateStore
 
         return StateStore(self.state_path)
 
@@ -200,6 +202,22 @@ class Workspace:
             lock=lock,
             sink=sink,
             parallelism=parallelism,
+        )
+
+    def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
+        """What became of operations that an earlier run left open. Nothing is written."""
+        from hythe.planner.edge import project_of
+        from hythe.state.settle import settle
+
+        config = self.config()
+        return settle(
+            loaded.state,
+            loaded.pending,
+            self.registry,
+            hosts,
+            project=project_of(config),
+            base_dir=config.root,
+            sink=sink,
         )
 
     def plan(self, session: Session, state: State, request: PlanRequest) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hythe.cli.views.json_values import PROVIDER, type_json
@@ -10,6 +11,7 @@ from hythe.modules.language.references import references
 from hythe.modules.syntax import tree
 from hythe.modules.syntax.tree import Body, Expression, Literal, Source
 
+_STEP = re.compile(r"""^[^\W\d][\w-]*|\.[^\W\d][\w-]*|\[(?:\d+|"[^"\\]*")\]""")
 _META = frozenset({"count", "for_each", "depends_on", "provider"})
 _META_BLOCKS = frozenset({"lifecycle"})
 
@@ -37,29 +39,26 @@ def _expression(expression: Expression, source: Source) -> dict[str, Any]:
         return {"constant_value": value}
     names: list[str] = []
     for found in references(expression, source):
-        names += _reference_texts((found.root, *(s for s in _static(found.steps))))
+        names += _reference_texts(source.text[found.range.start : found.range.end])
     return {"references": list(dict.fromkeys(names))} if names else {}
 
 
-def _static(steps: tuple[str | int | None, ...]) -> list[str | int]:
-    out: list[str | int] = []
-    for step in steps:
-        if step is None:
-            break
-        out.append(step)
-    return out
-
-
-def _reference_texts(steps: tuple[str | int, ...]) -> list[str]:
+def _reference_texts(text: str) -> list[str]:
     """A reference and its prefixes that name something, longest first, as OpenTofu lists them."""
-    least = 3 if steps[0] == "data" else 2
-    texts = []
-    for length in range(len(steps), min(least, len(steps)) - 1, -1):
-        text = str(steps[0])
-        for step in steps[1:length]:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}"
-        texts.append(text)
-    return texts
+    steps = _STEP.findall(text)
+    if "".join(steps) != text:
+        # a key that is an expression of its own: only what comes before it is fixed
+        steps = steps[: _fixed(steps, text)]
+    least = 3 if steps[:1] == ["data"] else 2
+    return ["".join(steps[:length]) for length in range(len(steps), min(least, len(steps)) - 1, -1)]
+
+
+def _fixed(steps: list[str], text: str) -> int:
+    count = at = 0
+    while count < len(steps) and text.startswith(steps[count], at):
+        at += len(steps[count])
+        count += 1
+    return count
 
 
 def _constant(expression: Expression) -> tuple[bool, Any]:

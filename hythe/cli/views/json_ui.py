@@ -41,7 +41,6 @@ _ACTIONS = {
     Action.UPDATE_RESTART.value: "update",
     Action.NOOP.value: "noop",
     Action.ADOPT.value: "import",
-    "swap": "replace",
     "deposed-delete": "delete",
 }
 
@@ -141,13 +140,12 @@ class JsonLines:
 
     def applied(self, operation: str = "apply") -> None:
         """The change_summary line of an apply that ended."""
-        done = self.tally.by_action
-        replaced = done.get("replace", 0) + done.get("swap", 0)
+        done = self.tally
         self._summary(
-            done.get("create", 0) + replaced,
-            done.get("update", 0) + done.get("update-restart", 0),
-            done.get("delete", 0) + replaced,
-            done.get("adopt", 0) + done.get("import", 0),
+            done["create"] + done["replace"],
+            done["update"] + done["update-restart"],
+            done["delete"] + done["deposed-delete"] + done["replace"],
+            done["adopt"],
             operation,
         )
 
@@ -214,8 +212,7 @@ class JsonLines:
                 self._progress(address, action, event.time - since, text)
             case OperationFinished(address=address, action=action, id=id, seconds=seconds):
                 self._running.pop(address, None)
-                self.tally.done += 1
-                self.tally.by_action[action] = self.tally.by_action.get(action, 0) + 1
+                self.tally.finished(address, action)
                 text = f"{address}: {verb(action).done} complete after {elapsed(seconds)}"
                 self._hook("apply_complete", address, text, action, id, elapsed_seconds=int(seconds))
             case OperationFailed(address=address, action=action, seconds=seconds):

@@ -48,7 +48,14 @@ class LiveProgress(Progress):
             from rich.live import Live
 
             paint = self.terminal.paint.enabled
-            console = Console(file=self.terminal.stream, no_color=not paint, highlight=False, emoji=False)
+            console = Console(
+                file=self.terminal.stream,
+                force_terminal=True,
+                width=self.terminal.width,
+                no_color=not paint,
+                highlight=False,
+                emoji=False,
+            )
             self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=False)
             self._live.start()
             self._draw()

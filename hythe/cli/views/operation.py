@@ -83,14 +83,12 @@ class HumanOperation:
     def applied(self, mode: Mode, complete: bool) -> None:
         """``Apply complete! Resources: 3 added, 0 changed, 0 replaced, 0 destroyed.``"""
         paint = self.cli.out.paint
-        done = self.tally.by_action
-        replaced = done.get("replace", 0) + done.get("swap", 0)
-        changed = done.get("update", 0) + done.get("update-restart", 0)
-        parts = [f"{done.get('create', 0):,} added", f"{changed:,} changed", f"{replaced:,} replaced"]
-        destroyed = f"{done.get('delete', 0) + done.get('deposed-delete', 0):,} destroyed"
-        adopted = done.get("adopt", 0) + done.get("import", 0)
-        imported = [f"{adopted:,} imported"] if adopted else []
-        forgotten = [f"{done['forget']:,} forgotten"] if done.get("forget") else []
+        done = self.tally
+        changed = done["update"] + done["update-restart"]
+        parts = [f"{done['create']:,} added", f"{changed:,} changed", f"{done['replace']:,} replaced"]
+        destroyed = f"{done['delete'] + done['deposed-delete']:,} destroyed"
+        imported = [f"{done['adopt']:,} imported"] if done["adopt"] else []
+        forgotten = [f"{done['forget']:,} forgotten"] if done["forget"] else []
         word = "Destroy" if mode is Mode.DESTROY else "Apply"
         counts = [destroyed] if mode is Mode.DESTROY else [*imported, *parts, destroyed, *forgotten]
         if complete:

@@ -44,13 +44,29 @@ class Running:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of an apply so far."""
+    """What came of an apply so far.
+
+    ``replacing`` are addresses whose creation and deletion count together, as one replacement.
+    """
 
     total: int = 0
     done: int = 0
     failed: int = 0
     skipped: int = 0
     by_action: dict[str, int] = field(default_factory=dict)
+    replacing: frozenset[str] = frozenset()
+
+    def finished(self, address: str, action: str) -> None:
+        """Count an operation that succeeded."""
+        self.done += 1
+        if address in self.replacing:
+            if action in ("delete", "deposed-delete"):
+                return
+            action = "replace"
+        self.by_action[action] = self.by_action.get(action, 0) + 1
+
+    def __getitem__(self, action: str) -> int:
+        return self.by_action.get(action, 0)
 
 
 class Progress:
@@ -147,8 +163,7 @@ class Progress:
 
     def _finished(self, event: OperationFinished) -> None:
         self.running.pop(event.address, None)
-        self.tally.done += 1
-        self.tally.by_action[event.action] = self.tally.by_action.get(event.action, 0) + 1
+        self.tally.finished(event.address, event.action)
         known = f" [id={event.id}]" if event.id and event.action not in ("delete", "deposed-delete") else ""
         self.line(f"{event.address}: {verb(event.action).done} complete after {elapsed(event.seconds)}{known}")
 

@@ -17,12 +17,10 @@ _VERBS = {
     "update": Verb("Modifying", "Modification"),
     "update-restart": Verb("Modifying and restarting", "Modification and restart"),
     "replace": Verb("Replacing", "Replacement"),
-    "swap": Verb("Replacing", "Replacement"),
     "delete": Verb("Destroying", "Destruction"),
     "deposed-delete": Verb("Destroying the old object of", "Destruction of the old object"),
     "forget": Verb("Forgetting", "Forgetting"),
     "adopt": Verb("Adopting", "Adoption"),
-    "import": Verb("Importing", "Import"),
     "read": Verb("Reading", "Read"),
 }
 

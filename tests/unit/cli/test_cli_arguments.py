@@ -48,7 +48,7 @@ def test_variables_keep_their_order() -> None:
 
 
 def test_unknown_option_is_refused_with_a_suggestion() -> None:
-    with pytest.raises(click.UsageError, match='There is no option --refrsh. Did you mean "refresh"'):
+    with pytest.raises(click.UsageError, match=r'There is no option --refrsh\. Did you mean "refresh"'):
         normal("-refrsh=false")
 
 
@@ -81,5 +81,5 @@ def test_plan_request() -> None:
     "words", [["-refresh-only", "-refresh=false"], ["-target=a.b", "-exclude=a.c"], ["-refresh-only", "-replace=a.b"]]
 )
 def test_options_that_exclude_each_other(words: list[str]) -> None:
-    with pytest.raises(click.UsageError, match="exclude each other|normal plan"):
+    with pytest.raises(click.UsageError, match=r"exclude each other|normal plan"):
         request(*words)
