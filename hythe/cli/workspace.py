@@ -111,8 +111,7 @@ class Workspace:
     @property
     def store(self) -> StateStore:
         """The state store."""
-        from hythe.state.settle import Settled
-    from hythe.state.store import Loaded, StateStore
+        from hythe.state.store import StateStore
 
         return StateStore(self.state_path)
 
