@@ -9,6 +9,7 @@ from typing import Any
 from hythe.diagnostic import error
 from hythe.provider.container import usage
 from hythe.provider.container.client import Engine, EngineError, refused, segment
+from hythe.provider.container.image_model import storable
 from hythe.provider.container.image_reference import additional_tag, normal, parse_name
 from hythe.provider.container.labels import identity_of
 from hythe.provider.protocol import Attributes, Identity, ProviderError
@@ -84,7 +85,7 @@ def pushed_name(attributes: Mapping[str, Any], push: Mapping[str, Any]) -> str:
 def observe(image: EngineImage, known: Mapping[str, Any]) -> Attributes:
     """Attributes of an image in the configuration's terms; what cannot be seen is taken from ``known``."""
     computed = ("id", "repo_digests", "size")
-    out: Attributes = {k: v for k, v in known.items() if k not in computed}
+    out: Attributes = {k: v for k, v in storable(known).items() if k not in computed}
     name = known.get("name") or ""
     if name and not image.has(name):
         del out["name"]

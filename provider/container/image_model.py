@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, model_validator
 
 from hythe.provider.container.image_reference import parse_name
 from hythe.provider.container.place import HostReference, host_argument
-from hythe.provider.schema import Effect, Model, Size, attr, block
+from hythe.provider.schema import Effect, Model, Schema, Size, attr, block, schema_of
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PLATFORM = re.compile(r"[a-z0-9]+(?:/[a-z0-9_]+){0,2}")
@@ -222,3 +223,19 @@ def source_of(attributes: object) -> Literal["pull", "build", "archive", "packag
         if attributes.get(name):
             return name
     return "pull"
+
+
+def storable(attributes: Mapping[str, Any], schema: Schema = schema_of(ImageModel)) -> dict[str, Any]:  # noqa: B008
+    """The attributes without write-only values at any depth: passwords and secrets never reach the state."""
+    out: dict[str, Any] = {}
+    for name, value in attributes.items():
+        spec = schema.attributes.get(name)
+        if spec is not None and spec.write_only:
+            continue
+        nested = spec.nested if spec is not None else None
+        if nested is not None and isinstance(value, list):
+            value = [storable(item, nested) for item in value]
+        elif nested is not None and isinstance(value, dict):
+            value = storable(value, nested)
+        out[name] = value
+    return out

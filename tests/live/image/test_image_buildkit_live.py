@@ -22,6 +22,7 @@ def test_secret_reaches_the_step_and_not_the_image(shop: Any, context_folder: Pa
     name = shop.name()
     wish = {"name": name, "build": {"context": "ctx", "secrets": {"token": "hunter2hunter2"}}}
     identity, made = shop.create(**wish)
+    assert "hunter2" not in repr(made)
     assert shop.run(name, "/bin/cat", "/size").strip() == "14"
     assert "hunter2" not in shop.bench.cli("history", "--no-trunc", name)
     with pytest.raises(AssertionError):

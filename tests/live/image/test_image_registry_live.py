@@ -28,6 +28,7 @@ def push(shop: Any, registry: Any, name: str, page: str) -> str:
     )
     shop.delete(identity, made)
     assert made["digest"].startswith("sha256:")
+    assert registry.password not in repr(made)
     return str(made["digest"])
 
 
