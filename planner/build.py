@@ -96,6 +96,7 @@ class Builder:
         self.options = options
         self.data = data
         self.planned: dict[str, Planned] = {}
+        self.addresses: dict[str, Address] = {}
         self._values: dict[str, Value] = {}
         self.result = BuildResult()
         self.evaluation = make_evaluation(self)
@@ -167,6 +168,7 @@ class Builder:
             address = block.address.instance(key)
             text = str(address)
             wanted.add(text)
+            self.addresses[text] = address
             if not self.selection.wants_instance(address):
                 continue
             desired = self.evaluation.desired(block, key)
@@ -296,10 +298,13 @@ class Builder:
 
     def _order(self) -> None:
         def key(change: Change) -> tuple[object, ...]:
-            try:
-                return (*sort_key(parse_address(change.address)), change.deposed)
-            except ValueError:
-                return ((), "", change.address, "", (0, 0, ""), change.deposed)
+            at = self.addresses.get(change.address)
+            if at is None:
+                try:
+                    at = parse_address(change.address)
+                except ValueError:
+                    return ((), "", change.address, "", (0, 0, ""), change.deposed)
+            return (*sort_key(at), change.deposed)
 
         self.result.changes.sort(key=key)
         self.result.drift.sort(key=key)

@@ -61,13 +61,15 @@ class ChangeMaker:
             prevent_destroy=block.block.lifecycle.prevent_destroy,
             range=block.block.range,
             after_sensitive=desired.sensitive,
+            id=prior.id if prior is not None else None,
+            before_sensitive=prior.sensitive if prior is not None else (),
+            tainted=prior is not None and prior.tainted,
         )
         if prior is None:
             if self.builder.options.mode is not Mode.REFRESH_ONLY:
                 self._create(block, base, desired, Cause("it does not exist yet", range=block.block.range))
             return
         observed = self.builder.observe(prior)
-        base = with_fields(base, id=prior.id, before_sensitive=prior.sensitive, tainted=prior.tainted)
         if isinstance(observed, Unreachable):
             self._keep(base, prior, dict(prior.attributes), unknown=True)
             return
@@ -160,8 +162,9 @@ class ChangeMaker:
         if prior.host != base.host:
             before, after = prior.host or "the local machine", base.host or "the local machine"
             out.append(Cause(f"it moves from {before} to {after}", ("host",), block.body.range_of("host")))
-        at_key = self.builder.evaluation.triggers(block, _key_of(base.address))
-        for compiled, reads, _ in at_key:
+        if not block.triggers:
+            return out
+        for compiled, reads, _ in self.builder.evaluation.triggers(block, _key_of(base.address)):
             moved = [a for a in sorted(reads) if self._changes(a, compiled.references)]
             if moved:
                 out.append(Cause(f"{moved[0]} changes, which triggers replacement", range=compiled.range))

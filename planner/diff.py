@@ -74,17 +74,26 @@ def same(spec: Attribute, before: Any, after: Any) -> bool:
     return equal_values(before, after)
 
 
+_MISSING = object()
+
+
 def equal_values(a: Any, b: Any) -> bool:
     """Deep equality that tells true from 1, and compares references by identity."""
-    if isinstance(a, bool) != isinstance(b, bool):
-        return False
+    kind = type(a)
+    if kind is str:
+        return bool(a == b)
+    if kind is dict and type(b) is dict:
+        if len(a) != len(b):
+            return False
+        for key, value in a.items():
+            if not equal_values(value, b.get(key, _MISSING)):
+                return False
+        return True
+    if kind is list and type(b) is list:
+        return len(a) == len(b) and all(map(equal_values, a, b))
     if isinstance(a, Reference) or isinstance(b, Reference):
         return _same_reference(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(equal_values(v, b[k]) for k, v in a.items())
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(equal_values, a, b))
-    return bool(a == b)
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def _same_reference(a: Any, b: Any) -> bool:
