@@ -311,15 +311,19 @@ def _send(
         connection.request(method, target, body, sent, encode_chunked=chunked)
     except (BrokenPipeError, ConnectionResetError):
         # the engine may refuse an upload before it has read it all: its answer is worth more than the break
-        if not chunked:
+        answer = _early_answer(connection, method)
+        if answer is None:
             raise
-        return _early_answer(connection, method)
+        return answer
     return connection.getresponse()
 
 
-def _early_answer(connection: Connection, method: str) -> http.client.HTTPResponse:
+def _early_answer(connection: Connection, method: str) -> http.client.HTTPResponse | None:
     response = connection.response_class(connection.sock, method=method)
-    response.begin()
+    try:
+        response.begin()
+    except (http.client.HTTPException, OSError):
+        return None
     response.will_close = True
     return response
 

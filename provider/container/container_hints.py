@@ -46,12 +46,12 @@ def hint(path: tuple[str | int, ...], before: Any, after: Any, old: Attributes, 
     if name == "restart" and podman:
         return Hint(Effect.REPLACE, "Podman cannot change the restart policy of an existing container")
     if name == "network":
-        return _network(before or [], after or [])
+        return _network(before or [], after if isinstance(after, list) else [])
     if name == "running":
         return Hint(Effect.RESTART if after is False else Effect.LIVE)
     if name == "image" and _names_reference(before, after):
         return Hint(Effect.LIVE, "a name and a reference: it stays when both mean the same image")
-    if name == "mount" and _same_but_references(before or [], after or []):
+    if name == "mount" and isinstance(after, list) and _same_but_references(before or [], after):
         return Hint(Effect.LIVE, "a name and a reference: it stays when both mean the same volume")
     return None
 

@@ -10,7 +10,7 @@ from hythe.provider.container.client import Engine, EngineError, explain, segmen
 from hythe.provider.container.container_files import put_files
 from hythe.provider.container.container_limits import unsupported
 from hythe.provider.container.container_links import links
-from hythe.provider.container.container_networks import connect, network_ids
+from hythe.provider.container.container_networks import connect, network_ids, remembered
 from hythe.provider.container.container_observe import HYTHES_OWN, computed
 from hythe.provider.container.container_run import inspect, remove, settle, start
 from hythe.provider.container.container_spec import Links, create_body
@@ -56,7 +56,7 @@ def _create(
     engine: Engine, desired: Attributes, found: Links, context: Context, name: str, what: str
 ) -> tuple[str, list[str]]:
     """The engine id, and the engine's warnings about limits that it has dropped."""
-    body = create_body(desired, found, mark(context.identity))
+    body = create_body(desired, found, {**mark(context.identity), **remembered(found.networks)})
     query = {"name": name, "platform": desired.get("platform")}
     try:
         told = engine.request("POST", "/containers/create", query=query, json=body).json()

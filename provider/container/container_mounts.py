@@ -17,11 +17,11 @@ def observe_mounts(inspect: Inspect, inherited: Inspect) -> Attributes:
     """The ``mount`` blocks of a container; unnamed volumes that its image declares are left out."""
     host = inspect["HostConfig"]
     blocks = {block["target"]: block for block in map(_requested, host.get("Mounts") or ())}
+    from_image = inherited.get("Volumes") or {}
     for text in host.get("Binds") or ():
         block = _bound(text, inspect)
-        if block is not None:
+        if len(block.keys() - {"read_only"}) > 1 or block["target"] not in from_image:
             blocks.setdefault(block["target"], block)
-    from_image = inherited.get("Volumes") or {}
     taken = bool(host.get("VolumesFrom"))
     for told in inspect.get("Mounts") or ():
         target = told["Destination"]
@@ -56,7 +56,7 @@ def _requested(told: Inspect) -> dict[str, Any]:
     return out
 
 
-def _bound(text: str, inspect: Inspect) -> dict[str, Any] | None:
+def _bound(text: str, inspect: Inspect) -> dict[str, Any]:
     """A mount in its old form, ``source:target:options``."""
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")

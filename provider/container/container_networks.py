@@ -7,6 +7,7 @@ from typing import Any
 
 from hythe.provider.container.client import Engine, EngineError, refused, segment
 from hythe.provider.container.container_spec import Membership, endpoint_body
+from hythe.provider.container.labels import NETWORKS
 from hythe.provider.protocol import Attributes, Referent
 from hythe.value import Reference
 
@@ -64,6 +65,17 @@ def network_ids(members: Sequence[Membership], inspect: Inspect) -> dict[str, st
     return {key: identify(name, found[name]) for key, name in named.items() if name is not None}
 
 
+def remembered(members: Sequence[Membership]) -> dict[str, str]:
+    """The label by which a container tells its networks when state does not."""
+    return {NETWORKS: "\n".join(f"{m.key}={m.name}" for m in members)} if members else {}
+
+
+def recall(inspect: Inspect) -> dict[str, str]:
+    """The network names of :func:`remembered`, by recorded key."""
+    text = (inspect["Config"].get("Labels") or {}).get(NETWORKS, "")
+    return dict(line.partition("=")[::2] for line in text.split("\n") if line)
+
+
 def observe_networks(inspect: Inspect) -> list[dict[str, Any]]:
     """``network`` blocks with raw names. The default network alone is what one gets without any."""
     found = endpoints(inspect)
@@ -83,7 +95,7 @@ def refresh_networks(before: Attributes, inspect: Inspect) -> list[dict[str, Any
     for block in recorded:
         given = block["network"]
         key = given.id if isinstance(given, Reference) else given
-        name = next((n for n, end in found.items() if identify(n, end) == ids.get(key, key)), None)
+        name = next((n for n, end in found.items() if ids.get(key, key) in (identify(n, end), n)), None)
         if name is not None:
             seen.add(name)
             out.append(_refreshed(block, name, found[name], inspect))

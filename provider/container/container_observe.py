@@ -13,7 +13,7 @@ from typing import Any
 
 from hythe.provider.container.client import EngineInfo
 from hythe.provider.container.container_mounts import observe_mounts
-from hythe.provider.container.container_networks import endpoints, observe_networks, refresh_networks
+from hythe.provider.container.container_networks import endpoints, identify, observe_networks, refresh_networks
 from hythe.provider.container.container_schema import capability
 from hythe.provider.container.container_spec import DEFAULT_GRACE, HOST_CONFIG, LIMITS, NANO, RATES
 from hythe.provider.container.labels import strip
@@ -62,6 +62,7 @@ def observe(inspect: Inspect, image: Inspect | None, info: EngineInfo) -> Attrib
         out["network_mode"] = mode
     elif networks:
         out["network"] = networks
+        out["network_ids"] = {name: identify(name, end) for name, end in endpoints(inspect).items()}
     _ports(out, config, host, inherited)
     return {k: v for k, v in out.items() if v is not None}
 

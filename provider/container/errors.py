@@ -44,8 +44,8 @@ def _name(found: re.Match[str], what: str) -> Diagnostic:
 def _image(found: re.Match[str], what: str) -> Diagnostic:
     return error(
         "Image not found",
-        f'{what}: there is no image "{found["image"]}" on this engine. Declare it as an `image` resource and refer '
-        "to that (it is then pulled, built or carried before it is needed), or check the name.",
+        f'{what}: there is no image "{found["image"].rstrip(":")}" on this engine. Declare it as an `image` resource '
+        "and refer to that (it is then pulled, built or carried before it is needed), or check the name.",
     )
 
 
@@ -91,7 +91,7 @@ def _cgroup(found: re.Match[str], what: str) -> Diagnostic:
 
 _CAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Diagnostic]], ...] = (
     (re.compile(r"Bind for (?P<address>\S+:\d+) failed: port is already allocated"), _port),
-    (re.compile(r"listen \w+ (?P<address>\S+:\d+): bind: address already in use"), _port),
+    (re.compile(r"listen \w+ (?P<address>\S*:\d+): bind: address already in use"), _port),
     (re.compile(r'"?[Cc]ontainer name "(?P<name>[^"]+)" is already in use'), _name),
     (re.compile(r"the container name \"(?P<name>[^\"]+)\" is already in use"), _name),
     (re.compile(r"network with name (?P<name>\S+) already exists"), _name),

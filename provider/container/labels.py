@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from hythe.provider.protocol import Identity
 
 PREFIX = "dev.hythe."
+NETWORKS = PREFIX + "networks"
+"""On containers: which network stood for which reference when it was made, ``key=name`` by line."""
 LINEAGE, ADDRESS, ID = PREFIX + "lineage", PREFIX + "address", PREFIX + "id"
 
 

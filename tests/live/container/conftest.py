@@ -31,7 +31,6 @@ class Yard:
     folder: Path
     kind: Container = field(default_factory=Container)
     referents: dict[str, Referent] = field(default_factory=dict)
-    made: list[tuple[Identity, Attributes]] = field(default_factory=list)
 
     def desired(self, given: Mapping[str, Any]) -> Attributes:
         """Canonical attributes of arguments; image, name and a command that stays are filled in."""
@@ -52,7 +51,6 @@ class Yard:
         """Create; identity and attributes."""
         mine = identity or self.bench.identity()
         attributes = self.kind.create(self.context(mine), desired)
-        self.made.append((mine, attributes))
         return mine, attributes
 
     def read(self, identity: Identity, attributes: Attributes) -> Any:
