@@ -26,6 +26,8 @@ if [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ]; then
   packages+=(apparmor)
 fi
 
+apt_options=(-q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+
 say() { printf 'setup: %s\n' "$*"; }
 
 as_root() {
@@ -52,10 +54,21 @@ install_packages() {
   done
   if [ ${#missing[@]} = 0 ]; then return; fi
   say "installing ${missing[*]}"
-  local quiet=(-qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" update
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" install -y --no-install-recommends \
-    "${missing[@]}" >/dev/null
+  quietly apt-get "${apt_options[@]}" update
+  quietly apt-get "${apt_options[@]}" install -y --no-install-recommends "${missing[@]}"
+}
+
+# shows what a program said only when it fails
+quietly() {
+  local log
+  log=$(mktemp)
+  if ! as_root env DEBIAN_FRONTEND=noninteractive "$@" >"$log" 2>&1; then
+    say "$* failed:" >&2
+    tail -n 40 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
 }
 
 # the first Python that is new enough and can make virtual environments
