@@ -35,3 +35,30 @@ def test_a_refusal_tells_status_and_reason(bench: Any) -> None:
 def test_a_missing_socket_is_an_unreachable_host() -> None:
     with pytest.raises(HostUnreachable, match="no socket at /nowhere"):
         Engine("unix:///nowhere").request("GET", "/info")
+
+
+def test_an_exec_is_a_two_way_stream(bench: Any) -> None:
+    name = bench.name()
+    bench.cli("run", "-d", "--name", name, bench.image, "sleep", "600")
+    try:
+        asked = {"AttachStdin": True, "AttachStdout": True, "Tty": True, "Cmd": ["cat"]}
+        made = bench.engine.request("POST", f"/containers/{name}/exec", json=asked).json()["Id"]
+        stream, early = bench.engine.upgrade("POST", f"/exec/{made}/start", json={"Detach": False, "Tty": True})
+        with stream:
+            stream.settimeout(10)
+            stream.sendall(b"hello\n")
+            seen = early
+            while seen.count(b"hello") < 2:  # the terminal's echo, and the program's answer
+                seen += stream.recv(4096)
+    finally:
+        bench.cli("rm", "-f", name)
+
+
+def test_large_uploads_stream_and_early_refusals_are_told(bench: Any) -> None:
+    def much() -> Any:
+        for _ in range(256):
+            yield bytes(1 << 16)
+
+    with pytest.raises(EngineError) as failure:
+        bench.engine.request("PUT", f"/containers/{bench.name()}/archive", query={"path": "/"}, body=much())
+    assert failure.value.status == 404
