@@ -237,12 +237,13 @@ Number = Annotated[Any, BeforeValidator(_exact), Display("number")]
 class Schema:
     """The compiled form of a model: attributes by name, in declaration order."""
 
-    __slots__ = ("_adapters", "attributes", "engine_defaults", "model")
+    __slots__ = ("_adapters", "_blocks", "attributes", "engine_defaults", "model")
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
         self.attributes = {name: _attribute(name, info) for name, info in model.model_fields.items()}
         self.engine_defaults = tuple(a.name for a in self.attributes.values() if a.engine_default or a.computed)
+        self._blocks = tuple((a.name, a.nested) for a in self.attributes.values() if a.nested is not None)
         self._adapters: dict[str, TypeAdapter[Any]] = {}
 
     def decode(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Path, str]]]:
@@ -251,13 +252,23 @@ class Schema:
         ``raw`` holds plain values, References and Unknowns; None and missing mean not set. Where a
         value is unknown, only the rules that do not need it are checked.
         """
-        given = {k: v for k, v in raw.items() if v is not None}
+        given = self._without_unset(raw)
         if all(map(is_known_shallow, given.values())) and is_known(given):
             try:
                 return dump(self.model.model_validate(given)), []
             except ValidationError as failure:
                 return {}, [_message(e) for e in failure.errors(include_url=False, include_context=False)]
         return self._decode_partial(given)
+
+    def _without_unset(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        given = {k: v for k, v in raw.items() if v is not None}
+        for name, nested in self._blocks:
+            value = given.get(name)
+            if isinstance(value, Mapping):
+                given[name] = nested._without_unset(value)
+            elif isinstance(value, (list, tuple)):
+                given[name] = [nested._without_unset(v) if isinstance(v, Mapping) else v for v in value]
+        return given
 
     def _decode_partial(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Path, str]]]:
         out: dict[str, Any] = {}
@@ -273,7 +284,7 @@ class Schema:
             if spec.nested is not None and not isinstance(value, type(None)) and not _is_unknown(value):
                 out[name], found = _decode_blocks(spec, value)
                 problems += [((name, *path), text) for path, text in found]
-            elif not is_known(value):
+            elif _is_unknown(value) or not (spec.reference or is_known(value)):
                 out[name] = value
             else:
                 try:
@@ -311,6 +322,22 @@ class Schema:
         return tuple(out)
 
 
+def _set_only(schema: Schema, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """``raw`` without what is null, in blocks too."""
+    out: dict[str, Any] = {}
+    for name, value in raw.items():
+        if value is None:
+            continue
+        spec = schema.attributes.get(name)
+        if spec is not None and (inner := spec.nested) is not None:
+            if isinstance(value, list):
+                value = [_set_only(inner, v) if isinstance(v, dict) else v for v in value]
+            elif isinstance(value, dict):
+                value = _set_only(inner, value)
+        out[name] = value
+    return out
+
+
 def is_known_shallow(value: Any) -> bool:
     """Quick refusal before the deep look: whether the value itself is known."""
     return not _is_unknown(value)
@@ -344,6 +371,10 @@ def _message(failure: Any) -> tuple[Path, str]:
         text = "this argument is required"
     elif failure["type"] == "extra_forbidden":
         text = "no such argument"
+    elif failure["type"] == "literal_error":
+        text = "must be " + text.removeprefix("Input should be ").replace("'", '"')
+    elif text.startswith("Input should be "):
+        text = "must be " + text.removeprefix("Input should be ")
     return tuple(p for p in failure["loc"] if not (isinstance(p, str) and p.startswith("function-"))), text
 
 
