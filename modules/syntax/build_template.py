@@ -72,7 +72,8 @@ class TemplateBuilder:
                 for index in range(first, last + 1):
                     word = tokens.word(index)
                     value = bare_value(word) if bare else quoted_value(word)
-                    parts.append(_Text(tokens.starts[index], tokens.ends[index], value.lstrip() if strip_next else value))
+                    value = value.lstrip() if strip_next else value
+                    parts.append(_Text(tokens.starts[index], tokens.ends[index], value))
                     strip_next = False
                 continue
             previous = parts[-1] if parts else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hythe.modules.syntax.check_expression import ExpressionChecker
 from hythe.modules.syntax.cursor import Masked, NestingError
 from hythe.modules.syntax.scanner import EOF, IDENTIFIERS, NEWLINE, Tokens
@@ -211,7 +213,7 @@ class BodyChecker(ExpressionChecker):
     def _more_on_one_line(self, index: int) -> None:
         kind = self.kinds[index]
         if kind == ",":
-            detail = "A block on one line can hold one argument. Put each argument on a line of its own, without commas."
+            detail = "A block on one line holds one argument. Put each argument on a line of its own, without commas."
         elif kind == NEWLINE:
             detail = "A block that begins on one line with its argument must end there. Add the closing brace."
         else:
@@ -222,10 +224,8 @@ class BodyChecker(ExpressionChecker):
 def check_item(tokens: Tokens) -> BodyChecker:
     """Check one item of a body. Its faults and, when it has none, its masked copy can be read from the result."""
     checker = BodyChecker(tokens)
-    try:
+    with suppress(NestingError):
         checker.item()
-    except NestingError:
-        pass
     return checker
 
 
@@ -260,8 +260,6 @@ def check_template(tokens: Tokens) -> BodyChecker:
     checker = BodyChecker(tokens)
     checker.write("x", 0)
     checker.write("=", 0)
-    try:
+    with suppress(NestingError):
         checker.template(0, EOF)
-    except NestingError:
-        pass
     return checker

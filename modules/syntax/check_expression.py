@@ -36,8 +36,7 @@ class ExpressionChecker(ForChecker):
         if self.kinds[index] != ":":
             self.fault(
                 "Missing false expression in conditional",
-                f'A conditional needs a result for false too, after a colon: "condition ? a : b". Found '
-                f"{self.found(index)}.",
+                f'A conditional needs a result for false too, after a colon. Found {self.found(index)}.',
                 index,
             )
             return False
@@ -98,14 +97,14 @@ class ExpressionChecker(ForChecker):
             return True
         if kind == "*":
             self.write(".*", dot, self.read())
-            return self._attribute_splat()
+            return self._attribute_splat(index)
         if kind in "5B":
             self._legacy_index(index)
         else:
             self.complain(
                 "Invalid attribute name",
-                f"Expected a name after the dot, but found {self.found(index)}. Write the attribute's name, or a key in "
-                "brackets.",
+                f"Expected a name after the dot, but found {self.found(index)}. Write the attribute's name, or a "
+                "key in brackets.",
                 index,
             )
         return False
@@ -118,7 +117,7 @@ class ExpressionChecker(ForChecker):
         )
         self.read()
 
-    def _attribute_splat(self) -> bool:
+    def _attribute_splat(self, star: int) -> bool:
         """What follows ``.*``: only names and whole numbers belong to it."""
         while self.kind() == ".":
             dot = self.read()
@@ -129,7 +128,7 @@ class ExpressionChecker(ForChecker):
                     "Invalid legacy index syntax",
                     "Two indexes cannot follow each other after an attribute-only splat. Use [*] and write the indexes "
                     "in brackets.",
-                    index, index + 2,
+                    star, index + 2,
                 )  # fmt: skip
                 return False
             if kind in IDENTIFIERS or kind == "0":

@@ -21,8 +21,7 @@ class TemplateChecker(Cursor):
     def quoted_template(self) -> bool:
         """A string or heredoc from its opening token to its closing one."""
         opening = self.read()
-        ok = self.template(opening, "q" if self.kinds[opening] == '"' else "k")
-        return ok
+        return self.template(opening, "q" if self.kinds[opening] == '"' else "k")
 
     def template(self, opening: int, end: str) -> bool:
         """The inside of a template up to the token ``end``, with its quotes."""

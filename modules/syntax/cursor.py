@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hythe.modules.syntax.scanner import EOF, IDENTIFIERS, NEWLINE, Fault, Tokens
 
-MAX_NESTING = 100
+MAX_NESTING = 64
 """How many brackets, blocks, unary operators and conditionals may stand inside each other."""
 
 _OPENER_OF = {"}": "{", "]": "[", ")": "(", "q": '"', "k": "h", "c": "$"}
@@ -101,8 +101,8 @@ class Cursor:
         self, summary: str, detail: str, first: int, last: int | None = None, also: tuple[str, int, int] | None = None
     ) -> None:
         """Note a mistake that spans the tokens from ``first`` to ``last``."""
-        ends = self.tokens.ends
-        self.faults.append(Fault(summary, detail, self.tokens.starts[first], ends[first if last is None else last], also))
+        end = self.tokens.ends[first if last is None else last]
+        self.faults.append(Fault(summary, detail, self.tokens.starts[first], end, also))
 
     def complain(self, summary: str, detail: str, first: int, last: int | None = None) -> None:
         """Note a mistake, unless it may only follow from an earlier one; from here on others are quiet."""

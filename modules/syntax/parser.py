@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hythe.diagnostic import Diagnostic, error
+from bisect import bisect_left
+
+from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.syntax import tree
 from hythe.modules.syntax.build import Builder
 from hythe.modules.syntax.check_body import BodyChecker, check_expression, check_item, check_template
@@ -11,6 +13,9 @@ from hythe.modules.syntax.literals import quoted_value
 from hythe.modules.syntax.scanner import EOF, IDENTIFIERS, NEWLINE, Fault, Scanner, Tokens
 from hythe.modules.syntax.shape import Shape
 from hythe.modules.syntax.shapes import header_shape, item_shape, parse_masked
+
+# Binary noise is wrong everywhere; nobody reads more than this.
+_MOST_DIAGNOSTICS = 200
 
 
 def parse(text: str, filename: str) -> tuple[tree.Body, list[Diagnostic]]:
@@ -61,8 +66,8 @@ def _refused(tokens: Tokens, first: int, last: int) -> Fault:
     """What to say when the rules hold but the grammar does not take the text: it is too much for it."""
     return Fault(
         "Expression too complex",
-        f"This chains or nests too many operations (more than {MAX_NESTING} brackets, or 250 steps). Move parts of it "
-        "to local values.",
+        f"This chains or nests too many operations (more than {MAX_NESTING} brackets, or some 250 steps). Move parts "
+        "of it to local values.",
         tokens.starts[first], tokens.ends[max(first, last - 1)],
     )  # fmt: skip
 
@@ -71,13 +76,13 @@ def _diagnostics(faults: list[Fault], source: tree.Source) -> list[Diagnostic]:
     """Diagnostics in the order of the text, one for each place."""
     made: dict[int, Diagnostic] = {}
     for fault in faults:
-        related = ()
+        related: tuple[tuple[str, Range], ...] = ()
         if fault.also is not None:
             label, start, end = fault.also
             related = ((label, source.range(start, end)),)
         place = source.range(fault.start, fault.end)
         made.setdefault(fault.start, error(fault.summary, fault.detail, place, related=related))
-    return [made[start] for start in sorted(made)]
+    return [made[start] for start in sorted(made)[:_MOST_DIAGNOSTICS]]
 
 
 class _Irregular(Exception):
@@ -108,7 +113,7 @@ class _FileParser:
         self._kinds = tokens.kinds
         self._starts = tokens.starts
         self._ends = tokens.ends
-        self._spoilt = [fault.start for fault in tokens.faults]
+        self._spoilt = sorted(fault.start for fault in tokens.faults)
 
     def file(self) -> tree.Body:
         """The whole file's body."""
@@ -139,20 +144,21 @@ class _FileParser:
 
         True when the text after it may be a remainder of a mistake in it.
         """
-        attributes, blocks = dict(root.attributes), len(root.blocks)
-        start, end = self._starts[first], self._ends[last - 1]
+        spoilt = self._is_spoilt(first, last)
         try:
-            if any(start <= place <= end for place in self._spoilt):
+            if spoilt:
                 raise _Irregular
             self._read(root, first, last)
         except _Irregular:
-            root.attributes = attributes
-            del root.blocks[blocks:]
             checker = check_item(self._tokens.part(first, last))
-            known = any(start <= place <= end for place in self._spoilt)
-            self.faults += checker.faults or ([] if known else [_refused(self._tokens, first, last)])
+            self.faults += checker.faults or ([] if spoilt else [_refused(self._tokens, first, last)])
             return checker.recovering
         return False
+
+    def _is_spoilt(self, first: int, last: int) -> bool:
+        """Whether the scanner has complained about something in these tokens."""
+        at = bisect_left(self._spoilt, self._starts[first])
+        return at < len(self._spoilt) and self._spoilt[at] <= self._ends[last - 1]
 
     def _read(self, root: _Level, first: int, last: int) -> None:
         """Read the items from ``first`` to ``last`` with all nested blocks. Raises _Irregular at a mistake."""
@@ -199,14 +205,14 @@ class _FileParser:
                 f'The argument "{attribute.name}" is already set on line {line}. Each argument can be set once; remove '
                 "one of the two.",
                 attribute.start, attribute.name_end, ("first set here", before.start, before.name_end),
-            )  # fmt: skip
+            )
         )
 
     def _block(self, levels: list[_Level], at: int, last: int) -> int:
         opening = self._kinds.find("{", at, last)
         if opening < 0 or len(levels) >= MAX_NESTING:
             raise _Irregular
-        one_line = self._kinds[opening + 1] not in (NEWLINE, "}")
+        one_line = self._kinds[opening + 1] not in (NEWLINE, "}", EOF)
         end = min(self._line_end(at, len(levels) - 1), last) if one_line else opening + 1
         shape = item_shape(self._tokens, at, end) if one_line else header_shape(self._tokens, at, end)
         if shape is None or shape.kind != "block":

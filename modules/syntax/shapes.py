@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hythe.modules.syntax.check_body import check_item, mask_header
 from hythe.modules.syntax.cursor import Masked
-from hythe.modules.syntax.scanner import Tokens
+from hythe.modules.syntax.scanner import EOF, Tokens
 from hythe.modules.syntax.shape import Shape
 
 # Bounded both ways: programs that parse without end must not grow, and long shapes seldom come back.
@@ -59,4 +59,5 @@ def header_shape(tokens: Tokens, first: int, last: int) -> Shape | None:
         masked = mask_header(tokens.part(first, last))
         return parse_masked(masked) if masked else None
 
-    return _remembered(tokens.kinds[first:last], make)
+    # An unclosed block can be spelled like a header, so headers have keys of their own.
+    return _remembered(EOF + tokens.kinds[first:last], make)
