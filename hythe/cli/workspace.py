@@ -234,6 +234,25 @@ class Workspace:
                 gc.enable()
 
 
+def check_fresh(plan: Plan, state: State) -> None:
+    """Refuse a saved plan that the world has overtaken. Raises DiagnosticError."""
+    from hythe.planner.inputs import verify
+
+    if plan.lineage != state.lineage:
+        raise fail(
+            "Plan for another state",
+            f"The plan was made for the state with lineage {plan.lineage}, and this one has {state.lineage}. Apply it "
+            "where it was made, or name that state with --state.",
+        )
+    if plan.serial != state.serial:
+        raise fail(
+            "Stale plan",
+            f"The state has changed since the plan was made (serial {plan.serial} then, {state.serial} now), so what "
+            "it says may no longer be right. Make a new plan.",
+        )
+    raise_errors(verify(plan.config.inputs))
+
+
 def plan_options(request: PlanRequest) -> PlanOptions:
     """The planner's options for what the user asked."""
     from hythe.planner.build import PlanOptions
