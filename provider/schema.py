@@ -322,22 +322,6 @@ class Schema:
         return tuple(out)
 
 
-def _set_only(schema: Schema, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """``raw`` without what is null, in blocks too."""
-    out: dict[str, Any] = {}
-    for name, value in raw.items():
-        if value is None:
-            continue
-        spec = schema.attributes.get(name)
-        if spec is not None and (inner := spec.nested) is not None:
-            if isinstance(value, list):
-                value = [_set_only(inner, v) if isinstance(v, dict) else v for v in value]
-            elif isinstance(value, dict):
-                value = _set_only(inner, value)
-        out[name] = value
-    return out
-
-
 def is_known_shallow(value: Any) -> bool:
     """Quick refusal before the deep look: whether the value itself is known."""
     return not _is_unknown(value)
