@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
 
     from hythe.cli.context import Cli
+    from hythe.event import Event, Sink
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "off")
 _secrets: set[str] = set()
 _lock = threading.Lock()
+_enabled = False
 
 
 def remember_secrets(values: Iterable[Any]) -> None:
@@ -41,8 +43,32 @@ def masked(text: str) -> str:
     return mask_text(text, known) if known else text
 
 
+def debug(name: str, text: Callable[[], str]) -> None:
+    """Log at level debug, if anything is logged at all; ``text`` is only called then."""
+    if _enabled:
+        import logging
+
+        logger = logging.getLogger(name)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s", text())
+
+
+def logged(sink: Sink) -> Sink:
+    """The sink, with every event logged too."""
+    if not _enabled:
+        return sink
+
+    def take(event: Event) -> None:
+        debug("hythe.event", lambda: repr(event))
+        sink(event)
+
+    return take
+
+
 def configure(cli: Cli) -> None:
     """Set logging up as HYTHE_LOG says (trace, debug, info, warn, error, off)."""
+    global _enabled
+    _enabled = False
     wanted = cli.environment.get("HYTHE_LOG", "").strip().lower()
     if wanted in ("", "off"):
         return
@@ -54,6 +80,7 @@ def configure(cli: Cli) -> None:
         text = f'HYTHE_LOG is "{wanted}", which is none of {", ".join(LEVELS)}; nothing is logged.'
         cli.report([warning("Unknown log level", text)])
         return
+    _enabled = True
     handler = logging.StreamHandler(cli.err.stream)
     handler.setFormatter(_formatter())
     root = logging.getLogger()

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import FAILED, FINE, Cli
 from hythe.cli.interrupt import StopSwitch
+from hythe.cli.logs_setup import debug, logged
 from hythe.cli.options import PlanRequest, plan_request
 from hythe.cli.views.operation import OperationView, open_operation
-from hythe.cli.workspace import Workspace, remember_plan_secrets, remember_state_secrets, require_folder
+from hythe.cli.workspace import Workspace, check_fresh, remember_plan_secrets, remember_state_secrets, require_folder
 from hythe.diagnostic import DiagnosticError, has_errors
+from hythe.planner.explain import explain
+from hythe.planner.plan import Action
 
 if TYPE_CHECKING:
     from hythe.planner.edge import Outcome
@@ -92,14 +95,17 @@ class Operation:
         self._variables = workspace.variables(self.request.inputs, ask=self.ask)
         loaded = self._open_state("plan")
         hosts = self._open_hosts()
-        with self.view.watching() as sink:
+        with self.view.watching() as watching:
+            sink = logged(watching)
             session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
             self._settled = workspace.settle(hosts, loaded, sink)
             outcome = workspace.plan(session, self._settled.state, self.request)
         self._outcome = outcome
         self.view.report([*self._settled.diagnostics, *outcome.diagnostics])
         if outcome.plan is not None:
-            remember_plan_secrets(outcome.plan)
+            plan = outcome.plan
+            remember_plan_secrets(plan)
+            debug("hythe.plan", lambda: explain(plan, needs=True))
         return outcome.plan
 
     def apply(self, plan: Plan, *, saved: bool = False) -> int:
@@ -108,15 +114,22 @@ class Operation:
         if saved:
             self._variables = workspace.use_plan(plan, self.request.inputs)
             remember_plan_secrets(plan)
-        state = self._open_state()
+        loaded = self._open_state("apply", plan.lineage)
+        if saved:
+            check_fresh(plan, loaded.state)
         hosts = self._open_hosts()
         assert self._variables is not None
+        assert self._store is not None
         with StopSwitch(self.cli.err.write) as stop:
-            with self.view.watching() as sink:
+            with self.view.watching() as watching:
+                self.view.tally.replacing = frozenset(c.address for c in plan.changes if c.action is Action.REPLACE)
+                sink = logged(watching)
                 session = workspace.session(hosts, self._variables, sink, self.request.parallelism)
-                result = workspace.apply(session, state, plan, None if saved else self._outcome, sink, stop)
-            self.view.report(result.diagnostics)
-        complete = not has_errors(result.diagnostics) and not stop.pressed
+                settled = self._settled or workspace.settle(hosts, loaded, sink)
+                outcome = None if saved else self._outcome
+                result = workspace.apply(session, self._store, loaded, settled, plan, outcome, stop)
+            self.view.report([*settled.diagnostics, *result.diagnostics])
+        complete = result.complete and not has_errors(settled.diagnostics)
         self.view.applied(plan.mode, complete)
         self.view.outputs(result.outputs)
         return FINE if complete else FAILED

@@ -11,12 +11,13 @@ from hythe.cli.context import Cli, fail, raise_errors
 from hythe.cli.logs_setup import remember_secrets
 from hythe.cli.views.diagnostics import sources_of
 from hythe.cli.views.values import Layout
-from hythe.diagnostic import Diagnostic
+from hythe.diagnostic import Diagnostic, DiagnosticError
 from hythe.event import Sink, ignore
 
 if TYPE_CHECKING:
     from hythe.cli.options import PlanRequest
     from hythe.modules.config import Config
+    from hythe.planner.apply import ApplyResult, StopSignal
     from hythe.planner.build import PlanOptions
     from hythe.planner.edge import Outcome, Session
     from hythe.planner.plan import Plan
@@ -232,6 +233,46 @@ class Workspace:
         finally:
             if was_on:
                 gc.enable()
+
+    def apply(
+        self,
+        session: Session,
+        store: StateStore,
+        loaded: Loaded,
+        settled: Settled,
+        plan: Plan,
+        outcome: Outcome | None,
+        stop: StopSignal,
+    ) -> ApplyResult:
+        """Carry a plan out. What it learns for the lock file is kept, whatever else fails."""
+        from hythe.modules import lockfile
+        from hythe.planner.apply import apply
+        from hythe.planner.edge import make_evaluator, project_of
+
+        evaluator = make_evaluator(session, plan, outcome)
+        writing = store.begin(loaded, plan.mode.value)
+        settled.record(writing)
+        learnt: dict[str, str] = {}
+        result = apply(
+            plan,
+            writing,
+            session.registry,
+            session.hosts,
+            evaluator,
+            project=project_of(session.config),
+            base_dir=session.config.root,
+            lock=session.lock,
+            remember_lock=learnt.__setitem__,
+            parallelism=session.parallelism,
+            stop=stop,
+            sink=session.sink,
+        )
+        if learnt.items() - session.lock.items():
+            try:
+                lockfile.save(self.root, {**session.lock, **learnt})
+            except DiagnosticError as failure:
+                result.diagnostics += failure.diagnostics
+        return result
 
 
 def check_fresh(plan: Plan, state: State) -> None:

@@ -16,7 +16,7 @@ from hythe.cli.views.json_values import dumps, plain, resource_json, type_json
 from hythe.cli.views.progress import STILL_EVERY, Tally
 from hythe.cli.views.reasons import action_reason
 from hythe.cli.views.terminal import Terminal
-from hythe.cli.views.verbs import elapsed, verb
+from hythe.cli.views.verbs import elapsed, skipped_because, verb
 from hythe.cli.views.wording import counts
 from hythe.diagnostic import Diagnostic
 from hythe.event import (
@@ -222,7 +222,7 @@ class JsonLines:
                 self._hook("apply_errored", address, text, action, elapsed_seconds=int(seconds))
             case OperationSkipped(address=address, because=because):
                 self.tally.skipped += 1
-                self.log(f"{address}: Skipped, {because}", "warn")
+                self.log(f"{address}: Skipped, {skipped_because(because)}", "warn")
             case IntentSettled(address=address, outcome=outcome, detail=detail):
                 self.log(f"{address}: An operation that an earlier run left open: {outcome} ({detail})")
             case Notice(diagnostic=diagnostic):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from hythe.cli.views.terminal import Terminal, clean
-from hythe.cli.views.verbs import elapsed, verb
+from hythe.cli.views.verbs import elapsed, skipped_because, verb
 from hythe.diagnostic import Diagnostic
 from hythe.event import (
     ApplyStarted,
@@ -138,7 +138,7 @@ class Progress:
                 self.line(self.terminal.paint(text, "red"))
             case OperationSkipped(address=address, because=because):
                 self.tally.skipped += 1
-                self.line(self.terminal.paint(f"{address}: Skipped, {clean(because)}", "yellow"))
+                self.line(self.terminal.paint(f"{address}: Skipped, {clean(skipped_because(because))}", "yellow"))
             case IntentSettled(address=address, outcome=outcome, detail=detail):
                 said = f" ({clean(detail)})" if detail else ""
                 self.line(f"{address}: An operation that an earlier run left open: {outcome}{said}")

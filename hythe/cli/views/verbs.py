@@ -38,3 +38,14 @@ def elapsed(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def skipped_because(because: str) -> str:
+    """``because container.a failed``, or the reason as it is where it is no address."""
+    from hythe.address import AddressError, parse_address
+
+    try:
+        parse_address(because)
+    except AddressError:
+        return because
+    return f"because {because} failed"

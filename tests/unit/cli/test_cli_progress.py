@@ -36,7 +36,7 @@ EVENTS = (
     OperationStarted(101, "volume.old", "delete", "v1"),
     OperationFinished(103, 'container.web["a"]', "create", "c1", 3.2),
     OperationFailed(104, "volume.old", "delete", 3.0, (error("In use", "It is in use."),)),
-    OperationSkipped(104, "network.old", "delete", "volume.old failed"),
+    OperationSkipped(104, "network.old", "delete", "volume.old"),
 )
 
 
@@ -58,7 +58,7 @@ def test_plain_lines() -> None:
         "volume.old: Destroying... [id=v1]",
         'container.web["a"]: Creation complete after 3s [id=c1]',
         "volume.old: Destruction failed after 3s",
-        "network.old: Skipped, volume.old failed",
+        "network.old: Skipped, because volume.old failed",
     ]
     assert (progress.tally.total, progress.tally.done, progress.tally.failed, progress.tally.skipped) == (3, 1, 1, 1)
 
