@@ -35,12 +35,14 @@ class CheckRule:
 class Lifecycle:
     """A ``lifecycle`` block. ``ignore_changes`` holds attribute paths, ``ignore_all`` means ``all``.
 
+    ``ignore_places`` tells where each of those paths stands.
     ``max_disruption`` refuses plans that do more than ``live``, ``restart`` or ``replace``.
     """
 
     create_before_destroy: bool = False
     prevent_destroy: bool = False
     ignore_changes: tuple[tuple[str | int, ...], ...] = ()
+    ignore_places: tuple[Range, ...] = ()
     ignore_all: bool = False
     replace_triggered_by: tuple[Located, ...] = ()
     preconditions: tuple[CheckRule, ...] = ()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TypeVar
 
-from hythe.diagnostic import Diagnostic, did_you_mean, error
+from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, has_errors
 from hythe.modules.blocks import (
     check_rule,
     check_shape,
@@ -41,7 +41,13 @@ _NOT_CONFIGURATION = (".lock.hcl", ".test.hcl", ".hythetest.hcl")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 _TOP = ("resource", "data", "variable", "locals", "output", "hythe")
-_LATER = {"module", "moved", "removed", "import", "check"}
+_LATER = {
+    "module": "Write what it holds into this folder, or give each part a folder of its own.",
+    "moved": "`hythe state mv` gives an object a new address.",
+    "removed": "`hythe state rm` forgets an object without destroying it.",
+    "import": "`hythe import` takes an existing object in.",
+    "check": "Conditions can stand in precondition and postcondition blocks.",
+}
 _LABELS = {"resource": ("kind", "name"), "data": ("kind", "name"), "variable": ("name",), "output": ("name",)}
 
 
@@ -109,7 +115,8 @@ def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagno
         parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         body, problems = parse(files[name], name)
         found += problems
-        settings = _collect(module, body, settings, found)
+        # what cannot be read is not there, so complaints about what is missing would lead astray
+        settings = _collect(module, body, settings, [] if has_errors(problems) else found)
     return Config(root, module, settings, dict(files)), found
 
 
@@ -145,12 +152,11 @@ def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnos
 def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
     place = header(body, block)
     if block.type in _LATER:
-        found.append(
-            error("Unsupported block type", f'Blocks of type "{block.type}" are not supported by this version.', place)
-        )
+        text_ = f'Blocks of type "{block.type}" are not supported by this version. {_LATER[block.type]}'
+        found.append(error("Unsupported block type", text_, place))
         return False
     if block.type not in _TOP:
-        hint = did_you_mean(block.type, _TOP)
+        hint = did_you_mean(block.type, (*_TOP, *_LATER))
         if block.type == "terraform":
             hint = ' Settings stand in a block named "hythe".'
         elif block.type == "provider":
@@ -163,7 +169,7 @@ def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
         found.append(
             error(
                 "Wrong number of labels",
-                f'A "{block.type}" block needs {need}, and this one has {len(block.labels)} labels.',
+                f'A "{block.type}" block needs {need}, and this one has {_count(len(block.labels), "label")}.',
                 place,
             )
         )
@@ -180,6 +186,10 @@ def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
             )
             return False
     return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 _Declared = TypeVar("_Declared", VariableBlock, OutputBlock)
@@ -317,7 +327,7 @@ def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
         rule = check_rule(body, nested, found) if nested.type in rules else None
         if rule is not None:
             rules[nested.type].append(rule)
-    paths, everything = _ignore_changes(inner, found)
+    ignored, everything = _ignore_changes(inner, found)
     limit = text(inner, "max_disruption", found)
     if limit not in (None, "live", "restart", "replace"):
         attribute = inner.attributes["max_disruption"]
@@ -332,7 +342,8 @@ def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
     return Lifecycle(
         create_before_destroy=flag(inner, "create_before_destroy", found),
         prevent_destroy=flag(inner, "prevent_destroy", found),
-        ignore_changes=paths,
+        ignore_changes=tuple(path for path, _ in ignored),
+        ignore_places=tuple(place for _, place in ignored),
         ignore_all=everything,
         replace_triggered_by=tuple(Located(e, body.source) for e in triggers),
         preconditions=tuple(rules["precondition"]),
@@ -342,22 +353,22 @@ def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
     )
 
 
-def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[tuple[tuple[str | int, ...], ...], bool]:
+def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[list[tuple[tuple[str | int, ...], Range]], bool]:
     attribute = inner.attributes.get("ignore_changes")
     if attribute is None:
-        return (), False
+        return [], False
     if traversal_path(attribute.expression) == ("all",) or static_text(attribute.expression) == "all":
-        return (), True
-    paths: list[tuple[str | int, ...]] = []
+        return [], True
+    paths: list[tuple[tuple[str | int, ...], Range]] = []
     for item in tuple_items(inner, "ignore_changes", found):
         text_ = static_text(item)
         path = (text_,) if text_ else traversal_path(item)
+        place = inner.source.range(item.start, item.end)
         if path is None or (isinstance(item, Literal) and not text_):
-            place = inner.source.range(item.start, item.end)
             found.append(error("Invalid expression", "ignore_changes takes names of arguments, like env.", place))
         else:
-            paths.append(path)
-    return tuple(paths), False
+            paths.append((path, place))
+    return paths, False
 
 
 def _settings(body: Body, block: Block, found: list[Diagnostic]) -> Settings:

@@ -402,8 +402,7 @@ class Evaluation:
             attributes, problems = schema.decode(values)
         for path, text in problems:
             place = block.body.range_of(path) or block.block.range
-            shown = _format_path(path)
-            self.diagnostics.append(error("Invalid argument", f"{shown}: {text}.", place, address=address))
+            self.diagnostics.append(error("Invalid argument", _sentence(path, text), place, address=address))
         if any(d.is_error for d in self.diagnostics[before:]):
             return None
         given = frozenset(attributes)
@@ -478,11 +477,13 @@ def _for_each_problem(value: Value, marks: frozenset[str]) -> str:
     return f"for_each must be a map, or a set of strings, and this is {what}. toset() makes a set of a list."
 
 
-def _format_path(path: Path) -> str:
-    out = ""
+def _sentence(path: Path, text: str) -> str:
+    """What is wrong at a path, as a sentence; rules over a whole block have no path."""
+    where = ""
     for step in path:
-        out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
-    return out
+        where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
+    out = f"{where}: {text}" if where else text[:1].upper() + text[1:]
+    return out if out.endswith((".", "?", "!")) else f"{out}."
 
 
 def foreign_host_references(attributes: Attributes) -> list[tuple[Path, Reference]]:

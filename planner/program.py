@@ -18,7 +18,7 @@ from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.references import Traversal
 from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
-from hythe.provider.schema import Schema
+from hythe.provider.schema import Schema, schema_of
 
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "lifecycle", "provider"})
 BUILT_IN_ROOTS = frozenset({"var", "local", "data", "each", "count", "self", "path", "hythe", "terraform"})
@@ -160,8 +160,6 @@ def _compile_block(
     key = (block.mode, block.kind)
     if key not in schemas:
         model = kind.data_model if block.mode == "data" else None
-        from hythe.provider.schema import schema_of
-
         schemas[key] = body_schema(schema_of(model) if model is not None else kind.schema)
     schema = schemas[key]
     if block.mode == "data" and kind.data_model is None:
@@ -173,8 +171,11 @@ def _compile_block(
             },
             blocks=schema.blocks,
         )
-    body, problems = compile_body(block.body, schema, ignore=META_ARGUMENTS)
+    own = kind.data_model if block.mode == "data" else None
+    computed = _computed_arguments(block, kind.schema if own is None else schema_of(own), found)
+    body, problems = compile_body(block.body, schema, ignore=META_ARGUMENTS | computed)
     found += problems
+    _check_ignored(block, kind, found)
     lifecycle = block.lifecycle
     return CompiledBlock(
         block=block,
@@ -187,6 +188,27 @@ def _compile_block(
         preconditions=_rules(lifecycle.preconditions),
         postconditions=_rules(lifecycle.postconditions),
     )
+
+
+def _computed_arguments(block: ResourceBlock, schema: Schema, found: list[Diagnostic]) -> set[str]:
+    """The arguments given that only Hythe sets, each one reported."""
+    out: set[str] = set()
+    for name, attribute in block.body.attributes.items():
+        spec = schema.attributes.get(name)
+        if spec is not None and spec.computed:
+            out.add(name)
+            text = f'"{name}" cannot be set: it tells what the {block.kind} has become. Remove the argument.'
+            place = block.body.source.range(attribute.start, attribute.name_end)
+            found.append(error("Value is set by Hythe", text, place))
+    return out
+
+
+def _check_ignored(block: ResourceBlock, kind: Kind, found: list[Diagnostic]) -> None:
+    for path, place in zip(block.lifecycle.ignore_changes, block.lifecycle.ignore_places, strict=True):
+        if path[0] not in kind.schema.attributes:
+            text = f'ignore_changes names "{path[0]}", and the kind {block.kind} has no such argument.'
+            text += did_you_mean(str(path[0]), kind.schema.attributes)
+            found.append(error("Unsupported argument", text, place))
 
 
 class _Linker:
@@ -339,6 +361,12 @@ class _Linker:
         except CycleError as failure:
             cycle = [_shown(n) for n in reversed(failure.args[1])]
             place = next((self._place(n) for n in failure.args[1] if self._place(n)), None)
+            if len(set(cycle)) == 1:
+                text = f"{cycle[0]} refers to itself, so its value can never be told."
+                if failure.args[1][0][0] == "managed":
+                    text += " In its postconditions, write self."
+                self.found.append(error("Self-referential block", text, place))
+                return
             text = f"These refer to each other in a circle, so none can come first: {' -> '.join(cycle)}."
             self.found.append(error("Cycle", text, place))
 

@@ -77,7 +77,7 @@ def test_arguments_in_their_one_form() -> None:
         ({"connection": "telnet"}, "is no connection"),
         ({"engine": {"endpoint": "ssh://x"}}, "behind SSH come with a later version"),
         ({"engine": {"endpoint": "nowhere"}}, "is no engine endpoint"),
-        ({"engine": {"type": "lxc"}}, "'auto', 'docker' or 'podman'"),
+        ({"engine": {"type": "lxc"}}, '"auto", "docker" or "podman"'),
         ({"engine": {"endpoint": "tcp://x:1", "cert": "a"}}, "belong together"),
         ({"engine": {"ca": "a"}}, "are for a tcp:// endpoint"),
     ],
