@@ -1,0 +1,165 @@
+"""A configuration, a state on disk and a world in memory, planned and applied as the command does it."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hythe.diagnostic import Diagnostic
+from hythe.event import Event, IntentSettled, OperationFinished, OperationSkipped, OperationStarted
+from hythe.modules import loader, variables
+from hythe.planner.apply import ApplyResult, apply
+from hythe.planner.build import PlanOptions
+from hythe.planner.edge import Outcome, Session, make_evaluator, make_plan, project_of
+from hythe.planner.explain import explain
+from hythe.planner.plan import Plan
+from hythe.provider.memory import MemoryHosts, MemoryWorld
+from hythe.provider.memory_kinds import memory_kinds
+from hythe.provider.registry import Registry
+from hythe.state.backends.local import LocalFiles
+from hythe.state.model import State
+from hythe.state.settle import Settled, settle
+from hythe.state.store import Loaded, StateStore
+
+
+@dataclass
+class Stop:
+    """What Ctrl-C sets."""
+
+    soft: threading.Event = field(default_factory=threading.Event)
+    hard: threading.Event = field(default_factory=threading.Event)
+
+
+class House:
+    """Everything that one user has."""
+
+    def __init__(self, folder: Path, world: MemoryWorld | None = None) -> None:
+        self.folder = folder
+        self.world = world or MemoryWorld()
+        self.files = LocalFiles(str(folder / "hythe.state.json"))
+        self.store = StateStore(self.files.path, files=self.files)
+        self.stop = Stop()
+        self.events: list[Event] = []
+        self.parallelism = 10
+        self.diagnostics: list[Diagnostic] = []
+
+    # -- as commands do it ----------------------------------------------------------------------
+
+    def session(self, text: str) -> Session:
+        config, found = loader.load_texts("/nowhere/shop", {"main.hcl": textwrap.dedent(text)})
+        assert not found, found
+        values, found = variables.resolve(config, {}, lambda *_: [])
+        assert not found, found
+        hosts: Any = MemoryHosts(self.world)
+        return Session(config, values, Registry(memory_kinds(self.world)), hosts, parallelism=self.parallelism)
+
+    def settled(self, session: Session, loaded: Loaded) -> Settled:
+        return settle(
+            loaded.state,
+            loaded.pending,
+            session.registry,
+            session.hosts,
+            project=project_of(session.config),
+            base_dir=session.config.root,
+            sink=self.events.append,
+        )
+
+    def outcome(self, session: Session, state: State, **options: Any) -> Outcome:
+        outcome = make_plan(session, state, PlanOptions(**options))
+        self.diagnostics = outcome.diagnostics
+        assert outcome.plan is not None, outcome.diagnostics
+        return outcome
+
+    def plan(self, text: str, **options: Any) -> str:
+        """The plan's lines."""
+        session = self.session(text)
+        settled = self.settled(session, self.store.read())
+        plan = self.outcome(session, settled.state, **options).plan
+        assert plan is not None
+        return explain(plan)
+
+    def apply(self, text: str, **options: Any) -> ApplyResult:
+        """Settle, plan, apply."""
+        session = self.session(text)
+        loaded = self.store.read()
+        settled = self.settled(session, loaded)
+        outcome = self.outcome(session, settled.state, **options)
+        assert outcome.plan is not None
+        return self.apply_plan(session, outcome.plan, loaded, settled, outcome)
+
+    def apply_plan(
+        self,
+        session: Session,
+        plan: Plan,
+        loaded: Loaded,
+        settled: Settled | None = None,
+        outcome: Outcome | None = None,
+    ) -> ApplyResult:
+        writing = self.store.begin(loaded)
+        if settled is not None:
+            settled.record(writing)
+        return apply(
+            plan,
+            writing,
+            session.registry,
+            session.hosts,
+            make_evaluator(session, plan, outcome),
+            project=project_of(session.config),
+            parallelism=self.parallelism,
+            stop=self.stop,
+            sink=self.events.append,
+        )
+
+    def done(self, text: str, **options: Any) -> ApplyResult:
+        """Apply, without anything wrong, and with an empty plan afterwards."""
+        result = self.apply(text, **options)
+        assert result.diagnostics == []
+        if options.get("mode") is None:
+            assert self.plan(text) == ""
+        return result
+
+    # -- what is there --------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self.store.load()
+
+    def log(self) -> list[str]:
+        """The changing calls, in order, as ``create thing.a``."""
+        return [f"{c.op} {c.address}" for c in self.world.calls if c.op != "read"]
+
+    def told(self) -> list[str]:
+        """What the user was told of operations."""
+        out = []
+        for event in self.events:
+            if isinstance(event, OperationStarted):
+                out.append(f"started {event.action} {event.address}")
+            elif isinstance(event, OperationFinished):
+                out.append(f"finished {event.action} {event.address}")
+            elif isinstance(event, OperationSkipped):
+                out.append(f"skipped {event.action} {event.address} because {event.because}")
+            elif isinstance(event, IntentSettled):
+                out.append(f"settled {event.address}: {event.outcome}")
+        return out
+
+    def check(self) -> None:
+        """Nothing is in the world that the state does not know, nothing twice, and nothing is missing."""
+        state = self.state
+        ours = sorted(o.mark.id for o in self.world.objects.values() if o.mark is not None)
+        known = sorted(i.id for i in (*state.instances.values(), *state.deposed.values()) if i.kind != "note")
+        assert ours == known
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+def new_house() -> type[House]:
+    return House
