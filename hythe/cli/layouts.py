@@ -19,8 +19,10 @@ def layout_of(registry: Registry, kind: str) -> Layout:
         return PLAIN_LAYOUT
     forms: dict[Names, str] = {}
     blocks: set[Names] = set()
-    _walk(registry.kind(kind).schema, (), forms, blocks)
-    return Layout(forms, frozenset(blocks))
+    schema = registry.kind(kind).schema
+    _walk(schema, (), forms, blocks)
+    defaults = {n: a.default for n, a in schema.attributes.items() if a.default is not None}
+    return Layout(forms, frozenset(blocks), defaults)
 
 
 def _walk(schema: Schema, prefix: Names, forms: dict[Names, str], blocks: set[Names]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hythe.address import AddressError, Key, format_key, parse_address
-from hythe.cli.views.lines import MISSING, LineWriter, unfold
+from hythe.cli.views.lines import MISSING, LineWriter, same, unfold
 from hythe.cli.views.sensitive import hidden_tree
 from hythe.cli.views.terminal import NO_PAINT, Paint
 from hythe.cli.views.values import PLAIN_LAYOUT, UNKNOWN, Format, Layout
@@ -249,12 +249,19 @@ def _write_values(writer: LineWriter, change: Change) -> None:
     ]
     shown = {k: v for k, v in after.items() if k not in later}
     if before is None:
-        writer.mapping({k: v for k, v in shown.items() if v is not None}, hidden, 2, "+")
+        told = {k: v for k, v in shown.items() if v is not None and not _is_default(writer.fmt, k, v)}
+        writer.mapping(told, hidden, 2, "+")
     else:
         kept = {k: v for k, v in before.items() if k not in later}
         writer.difference(kept, shown, (hidden_tree(change.before_sensitive), hidden), 2)
     if later:
         writer.note(2, f"{UNKNOWN[:-1]}: {unfold(later, 10**9 if writer.fmt.full else 6)})")
+
+
+def _is_default(fmt: Format, name: str, value: object) -> bool:
+    """Whether an argument of something new says no more than its kind's default does."""
+    default = fmt.layout.defaults.get(name)
+    return not fmt.full and default is not None and same(default, value)
 
 
 def write_output(writer: LineWriter, output: OutputChange, width: int) -> None:

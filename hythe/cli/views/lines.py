@@ -99,7 +99,7 @@ class LineWriter:
             self.put(depth, sign, f"{prefix}[{self._note(names)}")
             items = value if self.fmt.full else value[:_FOLD_ITEMS]
             for at, item in enumerate(items):
-                self.whole("", item, below(hidden, at), depth + 2, sign, names)
+                self.whole("", item, below(hidden, at), depth + 2, sign, (*names, ""))
             if len(items) < len(value):
                 self.note(depth + 2, f"({len(value) - len(items):,} more)")
             self.put(depth, " ", "]" + tail)
@@ -223,6 +223,7 @@ class LineWriter:
             self.put(depth, "~", f"{prefix}{short[0]} -> {short[1]}{self._note(names)}")
             return
         self.put(depth, "~", f"{prefix}[{self._note(names)}")
+        items = (*names, "")  # what is said of the argument is not said of each item again
         tokens = [
             [t if t is not None else repr(v) for t, v in zip(ts, vs, strict=True)]
             for ts, vs in zip(texts, values, strict=True)
@@ -234,11 +235,11 @@ class LineWriter:
             pairs = min(i2 - i1, j2 - j1)
             for at in range(pairs):
                 inner = (below(hidden[0], i1 + at), below(hidden[1], j1 + at))
-                self.changed("", (values[0][i1 + at], values[1][j1 + at]), inner, depth + 2, names)
+                self.changed("", (values[0][i1 + at], values[1][j1 + at]), inner, depth + 2, items)
             for at in range(i1 + pairs, i2):
-                self.whole("", values[0][at], below(hidden[0], at), depth + 2, "-", names)
+                self.whole("", values[0][at], below(hidden[0], at), depth + 2, "-", items)
             for at in range(j1 + pairs, j2):
-                self.whole("", values[1][at], below(hidden[1], at), depth + 2, "+", names)
+                self.whole("", values[1][at], below(hidden[1], at), depth + 2, "+", items)
         self.put(depth, " ", "]")
 
     def _blocks(

@@ -27,13 +27,14 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the views know of a kind: how values are shown, and which arguments are blocks.
+    """What the views know of a kind: how values are shown, which arguments are blocks, and defaults.
 
-    Both by path of names, without list indices.
+    By path of names, without list indices; ``defaults`` by the name of a top-level argument.
     """
 
     forms: Mapping[Names, str] = field(default_factory=dict)
     blocks: frozenset[Names] = frozenset()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 PLAIN_LAYOUT = Layout()
@@ -117,7 +118,7 @@ def scalar(value: Any, fmt: Format, names: Names = ()) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return size(value) if fmt.layout.forms.get(names) == "bytes" else str(value)
+        return size(value) if fmt.layout.forms.get(tuple(n for n in names if n)) == "bytes" else str(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if type(value) is Unknown:
