@@ -17,7 +17,7 @@ from hythe.provider.container.container_links import links
 from hythe.provider.container.container_make import build, made, never_started, run
 from hythe.provider.container.container_run import inspect, remove, start, stop
 from hythe.provider.container.container_spec import port_pairs
-from hythe.provider.protocol import Attributes, Context, Identity, ProviderError
+from hythe.provider.protocol import Attributes, Context, HostUnreachable, Identity, ProviderError
 
 _FIXED = ("ipv4_address", "ipv6_address", "mac_address")
 
@@ -40,8 +40,11 @@ def swap(context: Context, old: Identity, before: Attributes, desired: Attribute
         new_id, found = new["Id"], links(context, engine, desired, what)
     try:
         _take_over(context, engine, there, new_id, before, desired)
-    except BaseException:
-        _roll_back(engine, there, new_id, before, what)
+    except HostUnreachable:
+        raise  # nothing can be cleaned up now; the next run goes on
+    except BaseException as failure:
+        if there is not None or isinstance(failure, ProviderError):
+            _roll_back(engine, there, new_id, before, what)
         raise
     if there is not None:
         context.progress("removing the old one")
@@ -89,11 +92,9 @@ def _claims(attributes: Attributes) -> set[tuple[str, str]]:
 
 def _roll_back(engine: Engine, there: dict[str, Any] | None, new_id: str, before: Attributes, what: str) -> None:
     """The failure at hand matters more than one in cleaning up: the next run finds what is left by its mark."""
-    if there is None:
-        return
     with contextlib.suppress(ProviderError, EngineError):
         remove(engine, new_id, what, force=True)
-    if before.get("running", True):
+    if there is not None and before.get("running", True):
         with contextlib.suppress(ProviderError, EngineError):
             start(engine, there["Id"], what)
 

@@ -39,7 +39,7 @@ def test_a_missing_socket_is_an_unreachable_host() -> None:
 
 def test_an_exec_is_a_two_way_stream(bench: Any) -> None:
     name = bench.name()
-    bench.cli("run", "-d", "--name", name, bench.image, "sleep", "600")
+    bench.cli("run", "-d", "--stop-signal", "KILL", "--name", name, bench.image, "sleep", "600")
     try:
         asked = {"AttachStdin": True, "AttachStdout": True, "Tty": True, "Cmd": ["cat"]}
         made = bench.engine.request("POST", f"/containers/{name}/exec", json=asked).json()["Id"]

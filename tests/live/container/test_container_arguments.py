@@ -204,6 +204,16 @@ CASES: dict[str, Case] = {
     "uts_mode": Case({"uts_mode": "host"}, host("UTSMode"), "host"),
     "userns_mode": Case({"userns_mode": "host"}, None, None, engines=DOCKER),
     "cgroup_parent": Case({"cgroup_parent": "/hythetest"}, host("CgroupParent"), "/hythetest"),
+    "cgroupns_mode": Case({"cgroupns_mode": "private"}, host("CgroupnsMode"), "private", engines=DOCKER),
+    "platform": Case({"platform": "linux/amd64"}, change={"platform": "linux/arm64"}, engines=DOCKER, imports=()),
+    "network_mac": Case(
+        {"network": [{"network": "bridge", "mac_address": "02:42:ac:11:00:77"}]},
+        lambda t: [e["MacAddress"] for e in t["NetworkSettings"]["Networks"].values()],
+        ["02:42:ac:11:00:77"],
+        {"network": [{"network": "bridge", "mac_address": "02:42:ac:11:00:78"}]},
+        engines=DOCKER,
+        imports=(),
+    ),
     "runtime": Case({"runtime": "io.containerd.runc.v2"}, None, None, engines=DOCKER),
     "log": Case(
         {"log": {"driver": "json-file", "options": {"max-size": "1m"}}},

@@ -362,3 +362,33 @@ def test_marks_find_what_is_ours(yard: Any) -> None:
     assert stranger not in [o.attributes["name"] for o in owned]
     found = yard.kind.find(yard.bench.reading(), [ReadRequest(identity.id, identity.address, attributes)])
     assert found[identity.id].complete
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"volumes_from": ["{}"]},
+        {"network_mode": "container:{}"},
+        {"pid_mode": "container:{}"},
+        {"ipc_mode": "container:{}"},
+        {"links": ["{}:db"]},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_what_is_shared_with_another_container(yard: Any, given: dict[str, Any]) -> None:
+    if yard.bench.kind == "podman" and "links" in given:
+        assert "no links" in said(failing(yard, given))
+        return
+    base = yard.desired({"ipc_mode": "shareable", "mount": [{"target": "/shared"}]})
+    yard.create(base)
+    filled = {
+        k: [t.format(base["name"]) for t in v] if isinstance(v, list) else v.format(base["name"])
+        for k, v in given.items()
+    }
+    desired = yard.desired(filled)
+    identity, attributes = yard.create(desired)
+    observed = yard.read(identity, attributes)
+    assert yard.changes(observed, desired) == []
+    assert yard.drifted(attributes, observed) == []
+    yard.kind.delete(yard.context(identity), attributes)
+    assert yard.names() == [base["name"]]
