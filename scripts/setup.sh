@@ -10,7 +10,7 @@ mode=${1:-demo}
 runtime_packages=(ca-certificates curl docker.io iptables mmdebstrap busybox-static)
 test_packages=(
   git make procps psmisc iproute2 openssl
-  podman crun runc containernetworking-plugins uidmap buildah
+  podman catatonit crun runc containernetworking-plugins uidmap buildah
   docker-registry apache2-utils
 )
 case $mode in

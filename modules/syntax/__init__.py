@@ -18,9 +18,9 @@ def _parser(text: str, filename: str, found: list[Diagnostic]) -> StructureParse
 
     from hythe.modules.syntax.structure import StructureParser
 
-    # nesting is bounded by the parser itself (cursor.MAX_DEPTH), at about eight frames a level
+    # nesting is bounded by the parser itself (lexical.MAX_DEPTH), at about eight frames a level
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 5_000))
-    return StructureParser(Source(filename, text.removeprefix("\ufeff")), found)
+    return StructureParser(Source(filename, text), found)
 
 
 def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:

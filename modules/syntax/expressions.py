@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from hythe.modules.syntax.lexical import SyntaxFailure
+from hythe.modules.syntax.lexical import MAX_STEPS, SyntaxFailure
 from hythe.modules.syntax.templates import TemplateParser
 from hythe.modules.syntax.tree import (
     Binary,
@@ -99,9 +99,14 @@ class ExpressionParser(TemplateParser):
         return self._traversals(self._term())
 
     def _traversals(self, source: Expression) -> Expression:
+        steps = 0
         while True:
             at = self.pos
             self.skip()
+            steps += 1
+            if steps > MAX_STEPS:
+                text = f"A reference can have {MAX_STEPS} steps. Use local values for parts."
+                raise self.fail(at, at + 1, "Nested too deeply", text)
             if self.peek() == "." and self.peek(3) != "...":
                 self.pos += 1
                 source = self._after_dot(source)
@@ -167,7 +172,8 @@ class ExpressionParser(TemplateParser):
     def _full_splat(self, source: Expression) -> Expression:
         self.newlines.append(self.newlines[-2])
         try:
-            each = self._traversals(SplatItem(self.pos, self.pos))
+            with self.nested(self.pos):
+                each = self._traversals(SplatItem(self.pos, self.pos))
         finally:
             self.newlines.pop()
         return Splat(source.start, self.pos, source, each, full=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hythe.diagnostic import Diagnostic, error
+from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.syntax.tree import Source
 
 NAME = re.compile(r"[^\W\d][\w-]*")
@@ -15,6 +15,9 @@ _BLANK_LINES = re.compile(r"(?:[ \t\r\n]+|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\
 
 MAX_DEPTH = 200
 """How deep expressions and blocks may nest."""
+
+MAX_STEPS = 500
+"""How many steps a traversal may have."""
 
 
 class SyntaxFailure(Exception):
@@ -27,16 +30,19 @@ class Cursor:
     def __init__(self, source: Source, found: list[Diagnostic]) -> None:
         self.source = source
         self.text = source.text
-        self.pos = 0
+        self.pos = 1 if source.text.startswith("\ufeff") else 0
         self.end = len(source.text)
         self.found = found
         self.newlines = [True]
         self.depth = 0
 
-    def fail(self, start: int, end: int, summary: str, detail: str) -> SyntaxFailure:
+    def fail(
+        self, start: int, end: int, summary: str, detail: str, related: tuple[tuple[str, Range], ...] = ()
+    ) -> SyntaxFailure:
         """Note an error, and give the exception that ends the item it is in."""
         end = max(end, min(start + 1, self.end))
-        self.found.append(error(summary, detail, self.source.range(min(start, self.end), end)))
+        place = self.source.range(min(start, self.end), end)
+        self.found.append(error(summary, detail, place, related=related))
         return SyntaxFailure(summary)
 
     def skip(self) -> None:

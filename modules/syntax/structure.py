@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.expressions import ExpressionParser
+from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.tree import Attribute, Block, Body, Label, Literal, Template
 
 _TO_NEXT = re.compile(
@@ -43,6 +43,7 @@ class StructureParser(ExpressionParser):
                     item.name_end,
                     "Attribute redefined",
                     f'The argument "{item.name}" was already set at {first}. Each argument may be set only once.',
+                    (("first set here", first),),
                 )
             else:
                 attributes[item.name] = item

@@ -102,7 +102,7 @@ class TemplateParser(Cursor):
             text = "A heredoc begins with << and a name that ends the line, like <<EOT."
             raise self.fail(start, start + 2, "Invalid expression", text)
         self.pos = match.end()
-        closing = re.compile(rf"[ \t]*{re.escape(match[2])}[ \t]*(?=\r?\n|\Z)")
+        closing = re.compile(rf"[ \t]*{re.escape(match[2])}[ \t]*(?=\r?\n)")
         pieces: list[_Piece] = []
         line_start = True
         while True:
@@ -117,10 +117,13 @@ class TemplateParser(Cursor):
             if self.pos >= self.end:
                 text = f"The heredoc is never closed: {match[2]} must stand alone on a line."
                 raise self.fail(self.end, self.end, "Unterminated template string", text)
-            line_start = self._heredoc_piece(pieces)
+            line_start = self._line_piece(pieces)
 
-    def _heredoc_piece(self, pieces: list[_Piece]) -> bool:
-        """One piece, at most to the end of the line; whether that end was reached."""
+    def _line_piece(self, pieces: list[_Piece]) -> bool:
+        """One piece, at most to the end of the line; whether that end was reached.
+
+        A strip marker eats the blanks of the piece beside it, so that of a line end and no more.
+        """
         stop = self.text.find("\n", self.pos)
         stop = self.end if stop < 0 else stop + 1
         match = _PLAIN.match(self.text, self.pos, stop)
@@ -128,7 +131,7 @@ class TemplateParser(Cursor):
             pieces.append(self._sequence())
             return False
         raw = match.group()
-        text = raw.replace("$${", "${").replace("%%{", "%{").replace("\r\n", "\n")
+        text = raw.replace("$${", "${").replace("%%{", "%{")
         pieces.append(_Piece("text", self.pos, match.end(), text))
         self.pos = match.end()
         return raw.endswith("\n")
@@ -136,15 +139,10 @@ class TemplateParser(Cursor):
     def bare(self) -> Expression:
         """The whole text as a template, without quotes or escapes."""
         pieces: list[_Piece] = []
+        start = self.pos
         while self.pos < self.end:
-            match = _PLAIN.match(self.text, self.pos)
-            if match is not None:
-                text = match.group().replace("$${", "${").replace("%%{", "%{")
-                pieces.append(_Piece("text", self.pos, match.end(), text))
-                self.pos = match.end()
-            else:
-                pieces.append(self._sequence())
-        return self._assemble(pieces, 0, self.end)
+            self._line_piece(pieces)
+        return self._assemble(pieces, start, self.end)
 
     # -- interpolations and directives ----------------------------------------------------------
 

@@ -127,7 +127,7 @@ def test_template_directives() -> None:
 
 def test_windows_line_ends_and_byte_order_mark() -> None:
     parsed = body("\ufeffa = 1\r\nb = <<E\r\nx\r\nE\r\n")
-    assert texts(parsed.attributes["b"].expression) == "x\n"
+    assert texts(parsed.attributes["b"].expression) == "x\r\n"
 
 
 def test_unicode_names_and_namespaced_functions() -> None:
