@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner.plan import Action, Change
 from hythe.provider.registry import Registry
-from hythe.state.model import State
+from hythe.state.model import InstanceState, State
 
 
 class Op(enum.Enum):
@@ -120,11 +120,14 @@ class Graph:
 
     def _split_replacement(self, change: Change, old_host: str | None) -> None:
         address = change.address
-        if not change.create_before_destroy:
+        swaps = self._registry.kind(change.kind).has_swap and old_host == change.host
+        # what never became ready is in the way of its own replacement where names are unique
+        in_the_way = change.tainted and not swaps and self._takes_name(change, change.kind, old_host, change.before)
+        if not change.create_before_destroy or in_the_way:
             self._gone[address] = self._add(change, Op.DELETE, old_host, change.id)
             self._make[address] = self._add(change, Op.CREATE, change.host)
             self._make[address].after(self._gone[address])
-        elif self._registry.kind(change.kind).has_swap and old_host == change.host:
+        elif swaps:
             self._make[address] = self._gone[address] = self._add(change, Op.SWAP, change.host, change.id)
         else:
             self._make[address] = self._add(change, Op.CREATE, change.host, change.id)
@@ -186,20 +189,31 @@ class Graph:
         return [n for n in self._make[address].then if n.op is not Op.REMOVE] if address in self._make else []
 
     def _place_removal(self, node: Node, users: set[str]) -> None:
-        """A deposed object: a leftover of what never became ready goes first, an old one last."""
+        """A deposed object: what never became ready or holds a name that is needed goes first, others last."""
         old = self._state.deposed.get(node.old_id or "")
         used = [self._gone[d] for d in (old.dependencies if old is not None else ()) if d in self._gone]
         make = self._make.get(node.address)
         for going in used:
             if going.op is Op.DELETE:
                 going.after(node)
-        if old is not None and old.tainted:
-            if make is not None:
-                make.after(node)
+        if old is not None and make is not None and self._goes_first(old, make):
+            make.after(node)
         elif not used:
             node.after(make)
             for user in sorted(users):
                 node.after(self._make.get(user))
+
+    def _goes_first(self, old: InstanceState, make: Node) -> bool:
+        return old.tainted or (
+            make.op in (Op.CREATE, Op.SWAP) and self._takes_name(make.change, old.kind, old.host, old.attributes)
+        )
+
+    def _takes_name(self, change: Change, kind: str, host: str | None, attributes: Mapping[str, object] | None) -> bool:
+        """Whether a change makes an object under the name of the one described."""
+        if change.kind != kind or change.host != host or not self._registry.kind(kind).unique_name:
+            return False
+        name = (change.after or {}).get("name")
+        return isinstance(name, str) and name == (attributes or {}).get("name")
 
     def _free_names(self) -> None:
         """Let what takes over a name wait until it is free, unless other waits speak against it."""

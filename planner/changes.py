@@ -260,6 +260,9 @@ def _cannot_coexist(block: CompiledBlock, change: Change) -> Diagnostic | None:
     before, after = change.before or {}, change.after or {}
     if not kind.unique_name or kind.has_swap or before.get("name") != after.get("name"):
         return None
+    if change.tainted:
+        # what never became ready is not worth keeping until the new one is there: it is destroyed first
+        return None
     place: Range | None = block.block.lifecycle.range
     return error(
         "create_before_destroy is not possible",
