@@ -411,6 +411,8 @@ class Evaluation:
             self.diagnostics += [d.at(block.block.range, address) for d in found]
             if any(d.is_error for d in found):
                 return None
+            for target, source in block.kind.mirrors.items():
+                sensitive += [(target, *path[1:]) for path in sensitive if path[0] == source]
         host = attributes.get("host")
         return Desired(
             attributes,

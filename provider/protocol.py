@@ -248,6 +248,8 @@ class Kind:
     has_swap: ClassVar[bool] = False
     observed: ClassVar[bool] = True
     """False for kinds that have no object outside state (``value``): they are never read."""
+    mirrors: ClassVar[Mapping[str, str]] = {}
+    """Attributes that :meth:`prepare` copies from an argument: what is sensitive in one is in the other."""
     holds_data: ClassVar[bool] = False
     """Whether deleting an object loses data that it cannot be made again with."""
     concurrency: ClassVar[int] = 10

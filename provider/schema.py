@@ -125,11 +125,11 @@ class RefTo:
         if isinstance(value, Reference):
             if value.kind not in self.kinds:
                 wanted = " or ".join(self.kinds)
-                raise ValueError(f"{value.address} is a {value.kind}, and a {wanted} is needed here")
+                raise ValueError(f"{value.address} is of kind {value.kind}, and one of kind {wanted} is needed here")
             return value
         if not isinstance(value, str) or not value:
             wanted = " or ".join(self.kinds)
-            raise ValueError(f"a {wanted} (like {self.kinds[0]}.name) or the name of one is needed")
+            raise ValueError(f"a reference to one of kind {wanted} (like {self.kinds[0]}.name) or its name is needed")
         return value
 
 

@@ -51,6 +51,7 @@ class ValueKind(Kind):
     unique_name = False
     observed = False
     concurrency = 1000
+    mirrors = {"output": "input"}  # noqa: RUF012 - the base declares it a ClassVar
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """``output`` is known as soon as ``input`` is."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,10 @@ class Workspace:
         """All three listings."""
         return {what: self.listed(what) for what in ("containers", "networks", "volumes")}
 
+    def sweep(self) -> None:
+        """Remove what is left of this workspace, and nothing else."""
+        replace(self.bench, prefix=self.prefix).sweep()
+
     def eventually(self, check: Callable[[], bool], seconds: float = 20) -> None:
         """Wait for something to become true."""
         end = time.monotonic() + seconds
@@ -145,7 +149,7 @@ def workspace(tmp_path: Path, docker: Any) -> Iterator[Workspace]:
     """A workspace on Docker."""
     made = _workspace(tmp_path, docker)
     yield made
-    docker.sweep()
+    made.sweep()
 
 
 @pytest.fixture
@@ -153,4 +157,4 @@ def each_workspace(tmp_path: Path, bench: Any) -> Iterator[Workspace]:
     """A workspace on each engine in turn."""
     made = _workspace(tmp_path, bench)
     yield made
-    bench.sweep()
+    made.sweep()
