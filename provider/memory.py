@@ -117,7 +117,9 @@ class MemoryWorld:
 
     def put(self, kind: str, name: str, host: str = "local", **attributes: Any) -> MemoryObject:
         """An object that is not Hythe's."""
-        made = MemoryObject(f"e{next(self._numbers)}", kind, host, name, None, {"name": name, **attributes}, True)
+        number = f"e{next(self._numbers)}"
+        known = {"name": name, "engine_id": number, "revision": 1, **attributes}
+        made = MemoryObject(number, kind, host, name, None, known, True)
         self.objects[made.engine_id] = made
         return made
 

@@ -170,7 +170,7 @@ class MemoryKind(Kind):
         found = self.world.objects.get(object_id)
         if found is None or found.kind != self.name:
             raise ProviderError(error("Object not found", f"There is no {self.name} {object_id}."))
-        return {"engine_id": object_id, "revision": 1, **found.attributes}
+        return dict(found.attributes)
 
     def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
         """By name."""

@@ -15,6 +15,7 @@ frame, of which nobody was told that it is durable.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -201,8 +202,10 @@ class Journal:
             self._thread = None
 
     def close(self) -> None:
-        """Write what waits, where that is possible, and close the file."""
+        """Write what waits, where that is possible, and close the file; :meth:`wait` still tells the truth."""
         with self._changed:
+            if self._closing:
+                return
             self._closing = True
             thread = self._thread
             self._changed.notify_all()
@@ -225,6 +228,9 @@ class Journal:
                 self._commit(batch)
             except OSError as caught:
                 failure = caught
+            except Exception as caught:
+                # whoever waits must never wait in vain
+                failure = OSError(errno.EIO, f"{type(caught).__name__}: {caught}")
             with self._changed:
                 if failure is None:
                     self._durable += len(batch)

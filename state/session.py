@@ -191,5 +191,4 @@ class Session:
     def close(self) -> None:
         """Leave the session without a snapshot; the next run takes the journal in."""
         if self._journal is not None:
-            journal, self._journal = self._journal, None
-            journal.close()
+            self._journal.close()
