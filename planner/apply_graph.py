@@ -204,9 +204,11 @@ class Graph:
                 node.after(self._make.get(user))
 
     def _goes_first(self, old: InstanceState, make: Node) -> bool:
-        return old.tainted or (
-            make.op in (Op.CREATE, Op.SWAP) and self._takes_name(make.change, old.kind, old.host, old.attributes)
-        )
+        if old.tainted:
+            return True
+        before, after = make.change.before or {}, make.change.after or {}
+        named = make.op in (Op.CREATE, Op.SWAP) or before.get("name") != after.get("name")
+        return named and self._takes_name(make.change, old.kind, old.host, old.attributes)
 
     def _takes_name(self, change: Change, kind: str, host: str | None, attributes: Mapping[str, object] | None) -> bool:
         """Whether a change makes an object under the name of the one described."""
