@@ -1,0 +1,5 @@
+resource "file" "motd" {
+  path    = "/etc/motd"
+  content = "Kept by Hythe.\n"
+  mode    = "0644"
+}
