@@ -175,27 +175,32 @@ class StateStore:
         """What to do about a snapshot that cannot be used."""
         files = self.files
         try:
-            backup = decode_snapshot(files.read_backup() or b"")
+            data = files.read_backup()
+            backup = decode_snapshot(data) if data is not None else None
+            digest = backup.digest if backup is not None else ""
         except (OSError, BadSnapshot):
-            return (
-                "There is no usable backup beside it. Restore the file from a copy; or move it away, and take the "
-                "objects back into a new state with `hythe import`."
-            )
+            backup, digest = None, None
+        back = f"mv {self.path} {self.path}.bad" if backup is None else f"cp {files.backup} {self.path}"
         for path, read in ((files.journal, files.read_journal), (files.old_journal, files.read_old_journal)):
             try:
                 header = decode_journal(read() or b"").records[0]
             except (OSError, JournalDamaged, IndexError):
                 continue
-            if header.get("snapshot") == backup.digest:
+            if digest is not None and header.get("snapshot") == digest:
                 move = "" if path == files.journal else f" && cp {path} {files.journal}"
                 return (
-                    f"Nothing is lost: `cp {files.backup} {self.path}{move}` brings back the state before "
-                    "together with the record of what was done since; then run the command again."
+                    f"Nothing is lost: `{back}{move}` brings back the state before together with the record of what was "
+                    "done since; then run the command again."
                 )
+        if backup is None:
+            return (
+                "There is no usable backup beside it. Restore the file from a copy; or move it away, and take the "
+                "objects back into a new state with `hythe import`."
+            )
         return (
             f"The state before is in {files.backup} (serial {backup.state.serial}, {len(backup.state.instances)} "
-            f"instances): `cp {files.backup} {self.path}` brings it back. What was made since is not in it; "
-            "`hythe plan` shows the difference, and `hythe import` takes objects in."
+            f"instances): `{back}` brings it back. What was made since is not in it; `hythe plan` shows the "
+            "difference, and `hythe import` takes objects in."
         )
 
     def _damaged_journal(self, what: str) -> Diagnostic:

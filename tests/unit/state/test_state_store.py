@@ -173,11 +173,24 @@ def test_damage_without_the_old_journal_names_the_backup(tmp_path: Path) -> None
     store = store_at(tmp_path)
     put(store, "a")
     put(store, "b")
+    old_journal = Path(store.files.old_journal).read_bytes()
     os.unlink(store.files.old_journal)
     Path(store.path).write_bytes(b"")
     assert f"cp {store.files.backup} {store.path}" in detail_of(store)
     os.unlink(store.files.backup)
     assert "no usable backup" in detail_of(store)
+    Path(store.files.old_journal).write_bytes(old_journal)
+    assert "no usable backup" in detail_of(store), "it goes on from a backup that is not there"
+
+
+def test_a_damaged_first_state_comes_back_from_its_journal(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    put(store, "a")
+    Path(store.path).write_bytes(b"")
+    detail = detail_of(store)
+    command = detail.partition("`")[2].partition("`")[0]
+    assert os.system(command) == 0
+    assert list(store.load().instances) == ["thing.a"]
 
 
 def test_an_unreadable_state_is_told(tmp_path: Path) -> None:
