@@ -189,8 +189,8 @@ class StateStore:
             if digest is not None and header.get("snapshot") == digest:
                 move = "" if path == files.journal else f" && cp {path} {files.journal}"
                 return (
-                    f"Nothing is lost: `{back}{move}` brings back the state before together with the record of what was "
-                    "done since; then run the command again."
+                    f"Nothing is lost: `{back}{move}` brings back the state before, with the record of what was done "
+                    "since; then run the command again."
                 )
         if backup is None:
             return (
