@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import Cli, fail, raise_errors
@@ -279,6 +280,12 @@ def check_fresh(plan: Plan, state: State) -> None:
     """Refuse a saved plan that the world has overtaken. Raises DiagnosticError."""
     from hythe.planner.inputs import verify
 
+    if plan.lineage != state.lineage and plan.serial == 0:
+        raise fail(
+            "Stale plan",
+            "The plan was made when there was no state yet, and now there is one: another apply came first. Make a "
+            "new plan.",
+        )
     if plan.lineage != state.lineage:
         raise fail(
             "Plan for another state",
@@ -319,9 +326,9 @@ def _plain(value: Any) -> Any:
 
 def remember_state_secrets(state: State) -> None:
     """Keep the state's sensitive values out of logs."""
+    instances = chain(state.instances.values(), state.deposed.values())
     remember_secrets(o.value for o in state.outputs.values() if o.sensitive)
-    for instance in (*state.instances.values(), *state.deposed.values()):
-        remember_secrets(value_at(instance.attributes, path) for path in instance.sensitive)
+    remember_secrets(value_at(i.attributes, path) for i in instances for path in i.sensitive)
 
 
 def _named(inputs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -349,9 +356,8 @@ def value_at(value: Any, path: Sequence[str | int]) -> Any:
 
 def remember_plan_secrets(plan: Plan) -> None:
     """Keep the plan's sensitive values out of logs."""
-    for change in plan.changes:
-        remember_secrets(value_at(change.before, p) for p in change.before_sensitive)
-        remember_secrets(value_at(change.after, p) for p in change.after_sensitive)
+    remember_secrets(value_at(c.before, p) for c in plan.changes for p in c.before_sensitive)
+    remember_secrets(value_at(c.after, p) for c in plan.changes for p in c.after_sensitive)
     remember_secrets(plan.config.variables.get(n) for n in plan.config.sensitive_variables)
 
 

@@ -71,16 +71,19 @@ def test_memory_changes_in_place_and_env_replaces(each_workspace: Any) -> None:
     work.apply()
     before = work.bench.inspect(f"{work.prefix}-web")["Id"]
     work.write(STACK.replace("64MiB", "96MiB"))
-    assert work.actions() == {"container.web": ["update"]}
+    # Podman 4.3 changes limits of a running container but does not record that, so there it is a replacement
+    live = work.bench.kind == "docker"
+    assert work.actions() == {"container.web": ["update"] if live else ["delete", "create"]}
     work.apply()
     changed = work.bench.inspect(f"{work.prefix}-web")
-    assert (changed["Id"], changed["HostConfig"]["Memory"]) == (before, 96 << 20)
+    assert changed["HostConfig"]["Memory"] == 96 << 20
+    assert (changed["Id"] == before) is live
     work.write(STACK.replace("front", "back"))
     planned = {c["address"]: c for c in work.plan()}
     assert planned["container.web"]["change"]["actions"] == ["delete", "create"]
     assert ["env"] in planned["container.web"]["change"]["replace_paths"]
     work.apply()
-    assert work.bench.inspect(f"{work.prefix}-web")["Id"] != before
+    assert work.bench.inspect(f"{work.prefix}-web")["Id"] != changed["Id"]
     assert work.ok("exec", "container.web", "--", "cat", "/data/index.html").out == "hello\n"
     work.ok("destroy", "--auto-approve")
 
