@@ -20,12 +20,17 @@ class AddressError(ValueError):
     """The text is not an address."""
 
 
+_SPECIAL = re.compile(r"[\\\"\n\r\t]|[$%]\{")
+
+
 def format_key(key: Key) -> str:
     """The key as written in an address: ``["a"]``, ``[0]`` or ''."""
     if key is None:
         return ""
     if isinstance(key, int):
         return f"[{key}]"
+    if not _SPECIAL.search(key):
+        return f'["{key}"]'
     escaped = key.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     escaped = escaped.replace("\r", "\\r").replace("\t", "\\t").replace("${", "$${").replace("%{", "%%{")
     return f'["{escaped}"]'
@@ -64,7 +69,9 @@ class Address(NamedTuple):
     key: Key
 
     def __str__(self) -> str:
-        return f"{self.block}{format_key(self.key)}"
+        prefix = format_path(self.module) + "." if self.module else ""
+        data = "data." if self.mode == "data" else ""
+        return f"{prefix}{data}{self.kind}.{self.name}{format_key(self.key)}"
 
     @property
     def block(self) -> BlockAddress:

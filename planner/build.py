@@ -96,6 +96,7 @@ class Builder:
         self.options = options
         self.data = data
         self.planned: dict[str, Planned] = {}
+        self.kept: dict[str, Change] = {}
         self.addresses: dict[str, Address] = {}
         self._values: dict[str, Value] = {}
         self.result = BuildResult()
@@ -175,9 +176,9 @@ class Builder:
             if desired is None:
                 continue
             if block.block.mode == "data":
-                data_read(self, block, address, desired)
+                data_read(self, block, text, desired)
             else:
-                self.maker.managed(block, address, desired)
+                self.maker.managed(block, text, desired)
 
     @staticmethod
     def _block_of(address: str) -> NodeId | None:
@@ -190,6 +191,7 @@ class Builder:
     def keep(self, change: Change, planned: Planned) -> None:
         """Record an instance's change and what references to it see."""
         self.result.changes.append(change)
+        self.kept[change.address] = change
         self.planned[change.address] = planned
 
     def _removals(self, wanted: set[str]) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
-from hythe.planner.refresh import Unreachable
-
-from hythe.address import Address
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.planner.diff import (
     FieldChange,
@@ -25,6 +23,7 @@ from hythe.planner.expand import Desired
 from hythe.planner.exposure import references_in
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
 from hythe.planner.program import CompiledBlock
+from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Attributes, Presence
 from hythe.provider.schema import Effect, Path
 from hythe.state.model import InstanceState
@@ -37,6 +36,42 @@ _DISRUPTION = {Effect.LIVE: Disruption.NONE, Effect.RESTART: Disruption.RESTART,
 _LIMITS = {"live": Disruption.NONE, "restart": Disruption.RESTART, "replace": Disruption.REPLACE}
 
 
+@dataclass(slots=True)
+class _Subject:
+    """The instance that is being planned. ``prior`` is what the state has of it."""
+
+    address: str
+    block: CompiledBlock
+    desired: Desired
+    prior: InstanceState | None
+
+    @property
+    def host(self) -> str | None:
+        """The address of the host it shall be on."""
+        return self.desired.host.address if self.desired.host is not None else None
+
+    def change(self, action: Action, **outcome: Any) -> Change:
+        """Its change; ``outcome`` holds the fields that depend on what is done."""
+        lifecycle, prior, reads = self.block.block.lifecycle, self.prior, self.desired.reads
+        fields = {
+            "depends_on": tuple(sorted(reads - {self.address})) if reads else (),
+            "host": self.host,
+            "id": prior.id if prior is not None else None,
+            **outcome,
+        }
+        return Change(
+            address=self.address,
+            kind=self.block.block.kind,
+            action=action,
+            create_before_destroy=lifecycle.create_before_destroy,
+            prevent_destroy=lifecycle.prevent_destroy,
+            range=self.block.block.range,
+            before_sensitive=prior.sensitive if prior is not None else (),
+            tainted=prior is not None and prior.tainted,
+            **fields,
+        )
+
+
 class ChangeMaker:
     """Plans managed instances one by one, for one :class:`~hythe.planner.build.Builder`."""
 
@@ -47,31 +82,17 @@ class ChangeMaker:
         self.asked, problems = replace_targets(builder.options, builder.state)
         builder.result.diagnostics += problems
 
-    def managed(self, block: CompiledBlock, address: Address, desired: Desired) -> None:
+    def managed(self, block: CompiledBlock, address: str, desired: Desired) -> None:
         """Plan one managed instance."""
-        text = str(address)
-        prior = self.builder.state.instances.get(text)
-        base = Change(
-            address=text,
-            kind=block.block.kind,
-            action=Action.NOOP,
-            depends_on=tuple(sorted(desired.reads - {text})),
-            host=desired.host.address if desired.host is not None else None,
-            create_before_destroy=block.block.lifecycle.create_before_destroy,
-            prevent_destroy=block.block.lifecycle.prevent_destroy,
-            range=block.block.range,
-            after_sensitive=desired.sensitive,
-            id=prior.id if prior is not None else None,
-            before_sensitive=prior.sensitive if prior is not None else (),
-            tainted=prior is not None and prior.tainted,
-        )
+        prior = self.builder.state.instances.get(address)
+        subject = _Subject(address, block, desired, prior)
         if prior is None:
             if self.builder.options.mode is not Mode.REFRESH_ONLY:
-                self._create(block, base, desired, Cause("it does not exist yet", range=block.block.range))
+                self._create(subject, Cause("it does not exist yet", range=block.block.range))
             return
         observed = self.builder.observe(prior)
         if isinstance(observed, Unreachable):
-            self._keep(base, prior, dict(prior.attributes), unknown=True)
+            self._keep(subject, prior, dict(prior.attributes), unknown=True)
             return
         drift = drift_of(prior, observed, block.kind)
         if drift is not None:
@@ -79,18 +100,18 @@ class ChangeMaker:
         if isinstance(observed, Presence):
             if self.builder.options.mode is not Mode.REFRESH_ONLY:
                 gone = Cause("it was removed outside Hythe", drift=True)
-                self._create(block, with_fields(base, id=None), desired, gone)
+                self._create(subject, gone, id=None)
             return
         if self.builder.options.mode is Mode.REFRESH_ONLY:
-            self._keep(base, prior, observed)
+            self._keep(subject, prior, observed)
             return
-        self._existing(block, base, desired, prior, observed)
+        self._existing(subject, prior, observed)
 
-    def _keep(self, base: Change, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
+    def _keep(self, subject: _Subject, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
         from hythe.planner.build import Planned
 
-        change = with_fields(
-            base,
+        change = subject.change(
+            Action.NOOP,
             before=attributes,
             after=attributes,
             after_sensitive=prior.sensitive,
@@ -100,26 +121,24 @@ class ChangeMaker:
         )
         self.builder.keep(change, Planned(attributes, prior.sensitive, prior.id, prior.host))
 
-    def _create(self, block: CompiledBlock, base: Change, desired: Desired, cause: Cause) -> None:
+    def _create(self, subject: _Subject, cause: Cause, **outcome: Any) -> None:
         from hythe.planner.build import Planned
 
-        after = planned_new(block.kind.schema, desired.attributes)
-        sensitive = _merge(desired.sensitive, block.kind.schema.sensitive_paths(after))
-        change = with_fields(
-            base, action=Action.CREATE, before=None, after=after, after_sensitive=sensitive, causes=(cause,)
-        )
-        self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), base.host))
+        schema, desired = subject.block.kind.schema, subject.desired
+        after = planned_new(schema, desired.attributes)
+        sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
+        change = subject.change(Action.CREATE, after=after, after_sensitive=sensitive, causes=(cause,), **outcome)
+        self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), subject.host))
 
-    def _existing(
-        self, block: CompiledBlock, base: Change, desired: Desired, prior: InstanceState, observed: Attributes
-    ) -> None:
+    def _existing(self, subject: _Subject, prior: InstanceState, observed: Attributes) -> None:
         from hythe.planner.build import Planned
 
+        block, desired = subject.block, subject.desired
         kind, schema = block.kind, block.kind.schema
         wanted = settled(block, desired, observed)
         changes = compare(kind, observed, wanted)
         causes = [self._cause(block, c, prior, wanted) for c in changes]
-        forced = self._forced(block, base, prior, observed, wanted)
+        forced = self._forced(subject, prior)
         replaced = bool(forced) or any(c.effect is Effect.REPLACE for c in changes)
         if replaced:
             after = planned_new(schema, for_replacement(block, desired, wanted))
@@ -136,9 +155,8 @@ class ChangeMaker:
         if any(c.data_loss for c in changes):
             disruption = Disruption.DATA_LOSS
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
-        change = with_fields(
-            base,
-            action=action,
+        change = subject.change(
+            action,
             disruption=disruption,
             before=observed,
             after=after,
@@ -149,22 +167,21 @@ class ChangeMaker:
         )
         self._check_limits(block, change, changes, wanted)
         identity: str | Unknown = Unknown(STRING) if replaced else prior.id
-        self.builder.keep(change, Planned(after, sensitive, identity, base.host, replaced))
+        self.builder.keep(change, Planned(after, sensitive, identity, subject.host, replaced))
 
-    def _forced(
-        self, block: CompiledBlock, base: Change, prior: InstanceState, observed: Attributes, wanted: Attributes
-    ) -> list[Cause]:
+    def _forced(self, subject: _Subject, prior: InstanceState) -> list[Cause]:
+        block = subject.block
         out: list[Cause] = []
         if prior.tainted:
             out.append(Cause("its creation did not complete, so it is made anew"))
-        if base.address in self.asked:
+        if subject.address in self.asked:
             out.append(Cause("--replace asks for it"))
-        if prior.host != base.host:
-            before, after = prior.host or "the local machine", base.host or "the local machine"
+        if prior.host != subject.host:
+            before, after = prior.host or "the local machine", subject.host or "the local machine"
             out.append(Cause(f"it moves from {before} to {after}", ("host",), block.body.range_of("host")))
         if not block.triggers:
             return out
-        for compiled, reads, _ in self.builder.evaluation.triggers(block, _key_of(base.address)):
+        for compiled, reads, _ in self.builder.evaluation.triggers(block, _key_of(subject.address)):
             moved = [a for a in sorted(reads) if self._changes(a, compiled.references)]
             if moved:
                 out.append(Cause(f"{moved[0]} changes, which triggers replacement", range=compiled.range))
@@ -172,17 +189,14 @@ class ChangeMaker:
 
     def _changes(self, address: str, references: Sequence[Any]) -> bool:
         """Whether a planned instance changes, in the argument referred to where one is named."""
-        for change in reversed(self.builder.result.changes):
-            if change.address != address:
-                continue
-            if change.action in (Action.NOOP, Action.READ):
-                return False
-            if change.action in (Action.CREATE, Action.REPLACE):
-                return change.action is Action.REPLACE or change.id is not None
-            named = {s for r in references for s in r.steps[1:] if isinstance(s, str)}
-            arguments = named & set(self.builder.registry.kind(change.kind).schema.attributes)
-            return not arguments or bool(arguments & set(change.changed))
-        return False
+        change = self.builder.kept.get(address)
+        if change is None or change.action in (Action.NOOP, Action.READ):
+            return False
+        if change.action in (Action.CREATE, Action.REPLACE):
+            return change.action is Action.REPLACE or change.id is not None
+        named = {s for r in references for s in r.steps[1:] if isinstance(s, str)}
+        arguments = named & set(self.builder.registry.kind(change.kind).schema.attributes)
+        return not arguments or bool(arguments & set(change.changed))
 
     def _cause(self, block: CompiledBlock, change: FieldChange, prior: InstanceState, wanted: Attributes) -> Cause:
         # the configuration still says what it said at the last apply, so it was the world that moved
@@ -234,8 +248,9 @@ def settled(block: CompiledBlock, desired: Desired, observed: Mapping[str, Any])
     That holds for default names too: once chosen, they outlive a move of the configuration.
     """
     wanted = dict(desired.attributes)
-    for name, spec in block.kind.schema.attributes.items():
-        if spec.engine_default and name not in desired.given and name in observed:
+    schema = block.kind.schema
+    for name in schema.engine_defaults:
+        if name in observed and name not in desired.given and schema.attributes[name].engine_default:
             wanted[name] = observed[name]
     lifecycle = block.block.lifecycle
     if lifecycle.ignore_all:
@@ -277,8 +292,8 @@ def _word(disruption: Disruption) -> str:
     return disruption.name.lower().replace("_", " ")
 
 
-def _merge(*paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(p for group in paths for p in group))
+def _merge(some: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys((*some, *more))) if more else some
 
 
 def _key_of(address: str) -> Any:
@@ -287,16 +302,15 @@ def _key_of(address: str) -> Any:
     return parse_address(address).key
 
 
-def data_read(builder: Builder, block: CompiledBlock, address: Address, desired: Desired) -> None:
+def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Desired) -> None:
     """Plan a data source: read already, to be read now, or only during apply."""
     from hythe.planner.build import DataRequest, Planned
 
-    text = str(address)
     kind = block.kind
     schema = kind.schema
     host = desired.host.address if desired.host is not None else None
     base = Change(
-        address=text,
+        address=address,
         kind=kind.name,
         action=Action.NOOP,
         mode="data",
@@ -312,18 +326,18 @@ def data_read(builder: Builder, block: CompiledBlock, address: Address, desired:
         change = with_fields(base, action=Action.READ, after=after, causes=(Cause(why, range=block.block.range),))
         builder.keep(change, Planned(after, desired.sensitive, Unknown(STRING), host))
         return
-    given = builder.data.get(text)
+    given = builder.data.get(address)
     if given is None:
-        builder.result.requests.append(DataRequest(text, kind.name, desired.attributes, host))
+        builder.result.requests.append(DataRequest(address, kind.name, desired.attributes, host))
         after = {n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}
-        builder.planned[text] = Planned(after, desired.sensitive, Unknown(STRING), host)
+        builder.planned[address] = Planned(after, desired.sensitive, Unknown(STRING), host)
     elif isinstance(given, Diagnostic):
-        builder.result.diagnostics.append(given.at(block.block.range, text))
-        builder.planned[text] = Planned({}, (), Unknown(STRING), host)
+        builder.result.diagnostics.append(given.at(block.block.range, address))
+        builder.planned[address] = Planned({}, (), Unknown(STRING), host)
     else:
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(given))
         change = with_fields(base, before=given, after=given, after_sensitive=sensitive)
-        builder.keep(change, Planned(given, sensitive, str(given.get("id", text)), host))
+        builder.keep(change, Planned(given, sensitive, str(given.get("id", address)), host))
 
 
 def _pending(builder: Builder, address: str) -> bool:

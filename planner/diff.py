@@ -85,7 +85,7 @@ def equal_values(a: Any, b: Any) -> bool:
     if kind is dict and type(b) is dict:
         if len(a) != len(b):
             return False
-        for key, value in a.items():
+        for key, value in a.items():  # noqa: SIM110 - a generator takes twice as long
             if not equal_values(value, b.get(key, _MISSING)):
                 return False
         return True

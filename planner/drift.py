@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from hythe.planner.refresh import Unreachable
+from typing import Any
 
 from hythe.planner.diff import same
 from hythe.planner.plan import Action, Cause, Change
+from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Kind, Observed, Presence
+from hythe.provider.schema import Attribute
 from hythe.state.model import InstanceState
+
+
+def _same(spec: Attribute, before: Any, now: Any) -> bool:
+    return before is now or spec.volatile or spec.write_only or same(spec, before, now)
 
 
 def drift_of(prior: InstanceState, observed: Observed | Unreachable, kind: Kind | None) -> Change | None:
@@ -32,7 +38,7 @@ def drift_of(prior: InstanceState, observed: Observed | Unreachable, kind: Kind 
     changed = tuple(
         name
         for name, spec in kind.schema.attributes.items()
-        if not spec.volatile and not spec.write_only and not same(spec, prior.attributes.get(name), observed.get(name))
+        if not _same(spec, prior.attributes.get(name), observed.get(name))
     )
     if not changed:
         return None

@@ -403,7 +403,7 @@ class Evaluation:
         for path, text in problems:
             place = block.body.range_of(path) or block.block.range
             self.diagnostics.append(error("Invalid argument", _sentence(path, text), place, address=address))
-        if any(d.is_error for d in self.diagnostics[before:]):
+        if len(self.diagnostics) > before and any(d.is_error for d in self.diagnostics[before:]):
             return None
         given = frozenset(attributes)
         if block.block.mode == "managed":

@@ -24,7 +24,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hythe.value import ANY, BOOL, NUMBER, STRING, Reference, Type, is_known, list_of, map_of, object_of
+from hythe.value import ANY, BOOL, NUMBER, STRING, Reference, Type, Unknown, is_known, list_of, map_of, object_of
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where in the attributes a value stands: ``("port", 0, "host")``."""
@@ -237,13 +237,14 @@ Number = Annotated[Any, BeforeValidator(_exact), Display("number")]
 class Schema:
     """The compiled form of a model: attributes by name, in declaration order."""
 
-    __slots__ = ("_adapters", "_blocks", "attributes", "engine_defaults", "model")
+    __slots__ = ("_adapters", "_blocks", "_secret", "attributes", "engine_defaults", "model")
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
         self.attributes = {name: _attribute(name, info) for name, info in model.model_fields.items()}
         self.engine_defaults = tuple(a.name for a in self.attributes.values() if a.engine_default or a.computed)
         self._blocks = tuple((a.name, a.nested) for a in self.attributes.values() if a.nested is not None)
+        self._secret = tuple(a for a in self.attributes.values() if a.sensitive or a.write_only or a.nested is not None)
         self._adapters: dict[str, TypeAdapter[Any]] = {}
 
     def decode(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Path, str]]]:
@@ -253,7 +254,7 @@ class Schema:
         value is unknown, only the rules that do not need it are checked.
         """
         given = self._without_unset(raw)
-        if all(map(is_known_shallow, given.values())) and is_known(given):
+        if is_known(given):
             try:
                 return dump(self.model.model_validate(given)), []
             except ValidationError as failure:
@@ -306,7 +307,8 @@ class Schema:
     def sensitive_paths(self, attributes: Mapping[str, Any]) -> tuple[Path, ...]:
         """Paths of values that the schema itself declares sensitive."""
         out: list[Path] = []
-        for name, spec in self.attributes.items():
+        for spec in self._secret:
+            name = spec.name
             if name not in attributes:
                 continue
             if spec.sensitive or spec.write_only:
@@ -322,14 +324,7 @@ class Schema:
         return tuple(out)
 
 
-def is_known_shallow(value: Any) -> bool:
-    """Quick refusal before the deep look: whether the value itself is known."""
-    return not _is_unknown(value)
-
-
 def _is_unknown(value: Any) -> bool:
-    from hythe.value import Unknown
-
     return type(value) is Unknown
 
 
@@ -362,8 +357,13 @@ def _message(failure: Any) -> tuple[Path, str]:
     return tuple(p for p in failure["loc"] if not (isinstance(p, str) and p.startswith("function-"))), text
 
 
+_ATOMS = frozenset({str, int, bool, Decimal, Reference, NoneType})
+
+
 def plain(value: Any) -> Any:
     """A validated value in canonical form."""
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, BaseModel):
         return dump(value)
     if isinstance(value, dict):
