@@ -1,0 +1,108 @@
+"""What the documentation shows works: each configuration in it is planned as it stands there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hythe.modules.language.functions import registry
+from hythe.provider.schema import duration_seconds, parse_size
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_PART = "<!-- part -->"
+"""Stands above a block that is no complete configuration."""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A configuration on a page."""
+
+    page: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def _snippets() -> list[Snippet]:
+    out: list[Snippet] = []
+    for page in PAGES:
+        lines = page.read_text().splitlines()
+        start: int | None = None
+        for number, line in enumerate(lines, 1):
+            if line == "```hcl":
+                start = number
+            elif line == "```" and start is not None:
+                if _PART not in lines[max(start - 3, 0) : start]:
+                    out.append(Snippet(page, start + 1, "\n".join(lines[start : number - 1]) + "\n"))
+                start = None
+    return out
+
+
+def test_there_are_snippets() -> None:
+    pages = {s.page.relative_to(ROOT).as_posix() for s in _snippets()}
+    assert {"README.md", "docs/language.md", "docs/kinds/container.md"} <= pages
+
+
+@pytest.mark.parametrize("snippet", _snippets(), ids=str)
+def test_snippet_is_a_configuration_that_can_be_planned(snippet: Snippet, tmp_path: Path, run: Any) -> None:
+    (tmp_path / "main.hcl").write_text(snippet.text)
+    done = run(tmp_path, "plan", "--input=false")
+    assert done.code == 0, f"{snippet}\n{done.err}"
+    assert done.err == "", f"{snippet}\n{done.err}"
+    assert re.match(r"Plan: [1-9]\d* to add, 0 to change, 0 to replace, 0 to destroy\.\n", done.out), done.out
+
+
+def test_language_page_lists_every_function() -> None:
+    text = (ROOT / "docs" / "language.md").read_text().split("## Functions")[1].split("\n## ")[0]
+    table = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    assert sorted(re.findall(r"`([a-z0-9]+)`", table)) == sorted(registry.names())
+
+
+def test_sizes_mean_what_the_language_page_says() -> None:
+    assert {parse_size(text) for text in (1048576, "1MiB", "1m", "1M", "1Mi")} == {1024 * 1024}
+    assert parse_size("1MB") == 1000 * 1000
+    assert parse_size("1.5GiB") == 3 * 1024**3 // 2
+    given = {"30s": "30", "1m30s": "90", "500ms": "0.5", "2h": "7200", "1d": "86400"}
+    assert {text: duration_seconds(text) for text in given} == {t: Decimal(s) for t, s in given.items()}
+    assert duration_seconds(90) == 90
+
+
+@pytest.mark.parametrize("construct", ["module", "moved", "removed", "import", "check"])
+def test_what_is_not_in_this_version_is_refused_with_advice(construct: str, tmp_path: Path, run: Any) -> None:
+    labels = ' "x"' if construct in ("module", "check") else ""
+    (tmp_path / "main.hcl").write_text(f"{construct}{labels} {{}}\n")
+    done = run(tmp_path, "validate")
+    assert done.code == 1
+    assert f'Blocks of type "{construct}" are not supported by this version.' in done.err
+    row = next(r for r in (ROOT / "docs" / "language.md").read_text().splitlines() if r.startswith(f"| `{construct}`"))
+    assert "not in this version" in row
+
+
+def test_precedence_of_variables_is_as_the_language_page_says(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "main.hcl").write_text('variable "x" { default = "default" }\noutput "x" { value = var.x }\n')
+
+    def planned(*argv: str, **variables: str) -> str:
+        done = run(tmp_path, "plan", *argv, variables=variables)
+        assert done.code == 0, done.err
+        return str(re.search(r'x = "(.*)"', done.out)[1])  # type: ignore[index]
+
+    assert planned() == "default"
+    assert planned(x="environment") == "environment"
+    (tmp_path / "hythe.hclvars").write_text('x = "file"\n')
+    assert planned(x="environment") == "file"
+    (tmp_path / "hythe.hclvars.json").write_text('{"x": "json"}\n')
+    assert planned(x="environment") == "json"
+    (tmp_path / "b.auto.hclvars").write_text('x = "b"\n')
+    (tmp_path / "a.auto.hclvars").write_text('x = "a"\n')
+    assert planned() == "b"
+    (tmp_path / "given.hclvars").write_text('x = "given"\n')
+    assert planned("--var", "x=one", "--var-file=given.hclvars") == "given"
+    assert planned("--var-file=given.hclvars", "--var", "x=one") == "one"
