@@ -15,9 +15,7 @@ FOLDER = os.environ.get("HYTHE_CONFORMANCE")
 
 
 def rows() -> list[dict[str, object]]:
-    if not FOLDER:
-        return []
-    loaded: list[dict[str, object]] = json.loads((Path(FOLDER) / "syntax.json").read_text())
+    loaded: list[dict[str, object]] = json.loads((Path(FOLDER or ".") / "syntax.json").read_text())
     return loaded
 
 
@@ -29,11 +27,13 @@ def diagnose(kind: str, text: str) -> list[Diagnostic]:
     return syntax.parse_template(text, "case.hcl")[2]
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: str(row["src"])[:40])
-def test_verdict(row: dict[str, object]) -> None:
-    found = diagnose(str(row["kind"]), str(row["src"]))
-    assert (not found) == row["ok"], [(d.summary, d.detail) for d in found]
-    if found:
-        wanted = row["diags"][0]  # type: ignore[index]
-        assert found[0].range is not None
-        assert found[0].range.line == wanted["line"]
+if FOLDER:
+
+    @pytest.mark.parametrize("row", rows(), ids=lambda row: str(row["src"])[:40])
+    def test_verdict(row: dict[str, object]) -> None:
+        found = diagnose(str(row["kind"]), str(row["src"]))
+        assert (not found) == row["ok"], [(d.summary, d.detail) for d in found]
+        if found:
+            wanted = row["diags"][0]  # type: ignore[index]
+            assert found[0].range is not None
+            assert found[0].range.line == wanted["line"]

@@ -56,6 +56,7 @@ PURE_PLANNER = {
 LANGUAGE_IO = {
     "modules/language/functions/registry.py": {"secrets"},
     "modules/language/functions/filesystem.py": {"os", "pathlib"},
+    "modules/language/functions/encoding.py": {"urllib"},  # urllib.parse only
     "modules/language/functions/regexp.py": {"time"},  # the deadline of a runaway pattern
 }
 
