@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from hythe.address import parse_address
@@ -91,6 +90,8 @@ def _each(
 ) -> Iterable[tuple[dict[str, Observed | Unreachable], list[Diagnostic]]]:
     if len(groups) < 2 or parallelism < 2:
         return [read(g) for g in groups]
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(parallelism, len(groups)), thread_name_prefix="refresh") as pool:
         return list(pool.map(read, groups))
 

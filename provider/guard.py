@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import ProviderError
-
-_log = logging.getLogger(__name__)
 
 
 def diagnostics_of(failure: BaseException, kind: str, what: str, address: str | None = None) -> tuple[Diagnostic, ...]:
@@ -17,7 +13,9 @@ def diagnostics_of(failure: BaseException, kind: str, what: str, address: str | 
     """
     if isinstance(failure, ProviderError):
         return tuple(d.at(address=address) for d in failure.diagnostics)
-    _log.error("%s of kind %s failed", what, kind, exc_info=failure)
+    import logging
+
+    logging.getLogger(__name__).error("%s of kind %s failed", what, kind, exc_info=failure)
     text = str(failure)
     told = f"{type(failure).__name__}: {text}" if text else type(failure).__name__
     if isinstance(failure, NotImplementedError):

@@ -9,7 +9,7 @@ from typing import Any
 from hythe.diagnostic import error
 from hythe.provider.connection.discovery import AUTO, EngineSettings, Machine
 from hythe.provider.connection.local import LocalHost
-from hythe.provider.container.transport import TlsFiles
+from hythe.provider.connection.tls import TlsFiles
 from hythe.provider.protocol import Host, HostUnreachable
 
 LOCAL = "local"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from hythe.provider.container.transport import TlsFiles
+from hythe.provider.connection.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)

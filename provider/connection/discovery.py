@@ -15,11 +15,15 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.connection.contexts import config_folder, selected_context
-from hythe.provider.container.transport import Connect, TlsFiles, unreachable
+from hythe.provider.connection.tls import TlsFiles
 from hythe.provider.protocol import HostUnreachable
+
+if TYPE_CHECKING:
+    from hythe.provider.container.transport import Connect
 
 AUTO, DOCKER, PODMAN = "auto", "docker", "podman"
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -219,6 +223,8 @@ def _unusable(path: str, failure: Exception | None, engine: str, machine: Machin
         )
         found = error("Engine not reachable", detail)
     else:
+        from hythe.provider.container.transport import unreachable
+
         found = unreachable(f"unix://{path}", failure)
     if engine == AUTO and machine.which("podman"):
         found = error(found.summary, f"{found.detail} To use Podman instead, set HYTHE_ENGINE=podman.")

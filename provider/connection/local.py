@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import ssl
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -58,7 +57,7 @@ class LocalHost:
         found = discover(self._settings, self._machine)
         try:
             engine = Engine(found.address, tls=found.tls, connect=found.connect)
-        except (OSError, ssl.SSLError) as failure:
+        except OSError as failure:
             raise HostUnreachable(_bad_tls(found, failure)) from failure
         except ValueError as failure:
             raise HostUnreachable(error("Engine endpoint not understood", f"{found.source}: {failure}.")) from failure

@@ -17,8 +17,9 @@ from typing import IO, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from hythe.diagnostic import error
+from hythe.provider.connection.tls import TlsFiles
 from hythe.provider.container.errors import EngineError, EngineRequestLost, explain, refused
-from hythe.provider.container.transport import Connect, Connection, Pool, TlsFiles, connector, unreachable
+from hythe.provider.container.transport import Connect, Connection, Pool, connector, unreachable
 from hythe.provider.protocol import HostUnreachable
 
 __all__ = ["Engine", "EngineError", "EngineInfo", "EngineRequestLost", "Response", "Stream", "TlsFiles"]

@@ -8,11 +8,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from hythe.diagnostic import Diagnostic, error
+from hythe.provider.connection.tls import TlsFiles
 from hythe.provider.protocol import HostUnreachable
 
 Connect: TypeAlias = Callable[[float | None], socket.socket]
@@ -20,16 +20,6 @@ Connect: TypeAlias = Callable[[float | None], socket.socket]
 
 CONNECT_SECONDS = 10.0
 IDLE_CONNECTIONS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for TLS: the authority that signed the engine's certificate, and ours with its key."""
-
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    verify: bool = True
 
 
 def connector(endpoint: str, tls: TlsFiles | None = None) -> Connect:
@@ -136,7 +126,7 @@ class Pool:
         made = Connection(self._connect, self._authority)
         try:
             made.connect()
-        except (OSError, ssl.SSLError) as failure:
+        except OSError as failure:
             raise HostUnreachable(unreachable(self.endpoint, failure)) from failure
         return made
 

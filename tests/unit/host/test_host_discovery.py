@@ -16,7 +16,7 @@ import pytest
 from hythe.provider.connection.discovery import EngineSettings, Machine, discover
 from hythe.provider.connection.local import LocalHost
 from hythe.provider.connection.podman_service import run_folder
-from hythe.provider.container.transport import TlsFiles
+from hythe.provider.connection.tls import TlsFiles
 from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import HostUnreachable, ProviderError
 
