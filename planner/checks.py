@@ -53,6 +53,17 @@ def hosts(builder: Builder) -> None:
             continue
         if change.kind not in builder.registry or not builder.registry.kind(change.kind).on_host:
             continue
+        named = change.after.get("host")
+        if isinstance(named, str):
+            builder.result.diagnostics.append(
+                error(
+                    "Host not declared",
+                    f'"{named}" names no machine: `host` takes one that is declared, like host.NAME. Without it '
+                    "everything is made on the machine that Hythe runs on.",
+                    _place(builder, change, ("host",)),
+                    address=change.address,
+                )
+            )
         for path, reference in foreign_host_references(dict(change.after)):
             referent = builder.planned.get(reference.address)
             if referent is None or reference.kind not in builder.registry or reference.kind == "image":

@@ -305,6 +305,10 @@ class _Linker:
                 text = f'"{root}" can only be used in a block that has the argument "{need}".'
                 self.found.append(error("Invalid reference", text, reference.range))
             return None
+        if root == "self":
+            text = '"self" can only be used in postconditions. Elsewhere, an instance cannot read itself.'
+            self.found.append(error("Invalid reference", text, reference.range))
+            return None
         if root in BUILT_IN_ROOTS and root != "data":
             return None
         target = self._resource(reference)
@@ -321,6 +325,9 @@ class _Linker:
 
     def _check_name(self, what: str, steps: tuple[object, ...], known: Iterable[str], reference: Traversal) -> bool:
         if not steps or not isinstance(steps[0], str):
+            root = reference.root
+            text = f'"{root}" is no value by itself: name one of the {what}s, like {root}.name.'
+            self.found.append(error("Invalid reference", text, reference.range))
             return False
         if steps[0] in known:
             return True

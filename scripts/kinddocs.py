@@ -79,7 +79,7 @@ class Page:
             return f"[block](#{name})" + (", repeated" if spec.repeated else "")
         if spec.reference:
             known = [f"`{kind}.NAME`" for kind in spec.reference if kind in self.registry]
-            return " or ".join([*known, "string"])
+            return " or ".join(known if name == "host" else [*known, "string"])
         return _DISPLAYED.get(spec.display, str(spec.type))
 
     def _meaning(self, spec: Attribute, choices: tuple[str, ...] = ()) -> str:
