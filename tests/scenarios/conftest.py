@@ -20,6 +20,12 @@ class Ran:
     out: str
     err: str
 
+    def checked(self) -> Ran:
+        """Itself; fails when the command broke."""
+        assert "Traceback" not in self.out + self.err, self.out + self.err
+        assert "This is a bug" not in self.err, self.err
+        return self
+
 
 Run = Callable[..., Ran]
 
@@ -41,8 +47,22 @@ def run() -> Run:
             text=True,
             timeout=120,
         )
-        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
-        assert "This is a bug" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran(done.returncode, done.stdout, done.stderr).checked()
+
+    return call
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """As ``run``, in this process: for many short runs."""
+    from hythe.cli.main import run as run_command
+
+    def call(folder: Path, *argv: str) -> Ran:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/no-engine.sock")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "120")
+        code = run_command([f"--chdir={folder}", *argv])
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err).checked()
 
     return call

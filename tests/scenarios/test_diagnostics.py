@@ -48,9 +48,9 @@ def _pointed_at(message: str) -> str:
 
 
 @pytest.mark.parametrize("mistake", _mistakes(), ids=lambda m: m.name)
-def test_mistake_is_explained(mistake: Mistake, tmp_path: Path, run: Any) -> None:
+def test_mistake_is_explained(mistake: Mistake, tmp_path: Path, run_here: Any) -> None:
     (tmp_path / "main.hcl").write_text(mistake.text)
-    done = run(tmp_path, mistake.command)
+    done = run_here(tmp_path, mistake.command)
     assert done.code == 1
     assert done.out == ""
     message = done.err.strip().split("\nError: ")[0]
