@@ -216,11 +216,14 @@ class MemoryWorld:
 
 
 def used(value: Any) -> frozenset[str]:
-    """The instance ids that attributes refer to."""
+    """The instance ids that attributes are built on.
+
+    A ``peer`` does not count: it is let go when it is removed, as networks let go of their containers.
+    """
     if isinstance(value, Reference):
         return frozenset({value.id}) if isinstance(value.id, str) else frozenset()
     if isinstance(value, dict):
-        return frozenset().union(*map(used, value.values()))
+        return frozenset().union(*(used(v) for name, v in value.items() if name != "peer"))
     return frozenset().union(*map(used, value)) if isinstance(value, list) else frozenset()
 
 

@@ -254,6 +254,8 @@ class Kind:
     """Whether deleting an object loses data that it cannot be made again with."""
     concurrency: ClassVar[int] = 10
     """How many calls of this kind may run at once on one host."""
+    lag: ClassVar[float] = 0.0
+    """Seconds for which a creation may go on after the Hythe that asked for it was killed."""
 
     @property
     def schema(self) -> Schema:
@@ -281,6 +283,13 @@ class Kind:
         return False
 
     # -- impure --------------------------------------------------------------------------------
+
+    def latest(self, host: Host, attributes: Attributes) -> tuple[str, str] | None:
+        """The lock file's key and newest value of what an instance was resolved to, for ``init --upgrade``.
+
+        None where nothing is resolved through the lock file. Raises :class:`ProviderError`.
+        """
+        return None
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make the object, marked with ``context.identity``; return its attributes, computed ones too.

@@ -10,6 +10,7 @@ from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.workspace import Workspace, require_folder
+from hythe.diagnostic import DiagnosticError
 
 FOLDER = ".hythe"
 _IGNORE = "# Hythe's working folder: nothing in it belongs into version control.\n*\n"
@@ -17,7 +18,7 @@ _IGNORE = "# Hythe's working folder: nothing in it belongs into version control.
 
 @click.command(cls=Command)
 @options.read_input
-@options.switch("--upgrade", False, "Forget what the lock file holds, so that it is found anew.")
+@options.switch("--upgrade", False, "Find anew what the lock file holds.")
 @options.state_path
 @options.compact
 @options.no_color
@@ -35,7 +36,7 @@ def command(
     if any(d.is_error for d in found):
         return FAILED
     if upgrade:
-        _forget_lock(cli)
+        _upgrade(workspace)
     kinds = sorted({block.kind for block in workspace.config().module.resources.values()})
     state = workspace.read_state()
     cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
@@ -59,10 +60,27 @@ def _make_folder(root: str) -> None:
         ) from None
 
 
-def _forget_lock(cli: Cli) -> None:
+def _upgrade(workspace: Workspace) -> None:
+    """Ask anew what every locked name stands for, and write that down. Raises DiagnosticError."""
     from hythe.modules import lockfile
+    from hythe.provider.protocol import ProviderError
 
-    locked, _ = lockfile.load(cli.root)
-    if locked:
-        os.remove(os.path.join(cli.root, lockfile.NAME))
-        cli.say(f"{len(locked)} locked digests were forgotten; the next apply finds them anew.")
+    locked, _ = lockfile.load(workspace.root)
+    changed = 0
+    with workspace.hosts() as hosts:
+        state = workspace.read_state()
+        for instance in state.instances.values():
+            if instance.kind not in workspace.registry:
+                continue
+            owner = state.instances.get(instance.host) if instance.host is not None else None
+            host = hosts.get(instance.host, owner.attributes if owner is not None else None)
+            try:
+                found = workspace.registry.kind(instance.kind).latest(host, dict(instance.attributes))
+            except ProviderError as failure:
+                raise DiagnosticError(*(d.at(address=instance.address) for d in failure.diagnostics)) from None
+            if found is not None and locked.get(found[0]) != found[1]:
+                locked[found[0]] = found[1]
+                changed += 1
+    if changed:
+        lockfile.save(workspace.root, locked)
+    workspace.cli.say(f"{changed} locked digests are newer; hythe plan shows what that changes.")

@@ -51,6 +51,7 @@ class Image(Kind):
     model = ImageModel
     data_model = ImageData
     unique_name = False
+    lag = 10.0
     concurrency = 4
 
     # -- pure ----------------------------------------------------------------------------------
@@ -97,6 +98,14 @@ class Image(Kind):
         return False
 
     # -- making and removing -------------------------------------------------------------------
+
+    def latest(self, host: Host, attributes: Attributes) -> tuple[str, str] | None:
+        """The digest that a pulled image's tag stands for now."""
+        if source_of(attributes) != "pull":
+            return None
+        from hythe.provider.container.image_pull import latest_digest, lock_key
+
+        return lock_key(attributes["name"]), latest_digest(host, attributes)
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make or pull the image, name it and push it."""
