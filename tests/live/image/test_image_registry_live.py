@@ -53,6 +53,7 @@ def test_pushed_then_pulled_by_the_digest_that_was_locked(shop: Any, registry: A
     assert shop.changed(identity, made, **wish) == {}
 
     newest = latest_digest(shop.bench.host, shop.wish(**wish))
+    assert shop.kind.latest(shop.bench.host, shop.wish(**wish)) == (f"image:{name}", second)
     assert newest == second
     shop.lock[f"image:{name}"] = newest
     assert shop.changed(identity, made, **wish)["digest"] == "REPLACE"
