@@ -17,6 +17,7 @@ from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
 from hythe.planner.exposure import address_of, expose
+from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
 from hythe.planner.refresh import Unreachable
@@ -98,10 +99,14 @@ class Builder:
         self.planned: dict[str, Planned] = {}
         self.kept: dict[str, Change] = {}
         self.addresses: dict[str, Address] = {}
+        self.untold: set[str] = set()
+        """Instances that take no part and of which the state has nothing either."""
+        self._left_out: set[str] = set()
         self._values: dict[str, Value] = {}
         self.result = BuildResult()
         self.evaluation = make_evaluation(self)
-        self.selection = Selection(program, state, options.targets, options.excludes)
+        destroy = options.mode is Mode.DESTROY
+        self.selection = Selection(program, state, options.targets, options.excludes, destroy=destroy)
         self.maker = ChangeMaker(self)
 
     # -- the world that instances see while they are evaluated --------------------------------
@@ -156,7 +161,8 @@ class Builder:
         checks.names(self)
         checks.hosts(self)
         checks.protection(self)
-        self._order()
+        order(self)
+        self._sort()
         return result
 
     def _block(self, block: CompiledBlock, wanted: set[str]) -> None:
@@ -171,14 +177,29 @@ class Builder:
             wanted.add(text)
             self.addresses[text] = address
             if not self.selection.wants_instance(address):
+                self._leave_out(address, text)
                 continue
             desired = self.evaluation.desired(block, key)
             if desired is None:
+                continue
+            if self._left_out and not self._left_out.isdisjoint(desired.reads):
+                self._left_out.add(text)
+                self._leave_out(address, text)
                 continue
             if block.block.mode == "data":
                 data_read(self, block, text, desired)
             else:
                 self.maker.managed(block, text, desired)
+
+    def _leave_out(self, address: Address, text: str) -> None:
+        """An instance that takes no part is seen as the state has it; users of an excluded one go with it."""
+        if self.selection.excludes(address):
+            self._left_out.add(text)
+        prior = self.state.instances.get(text)
+        if prior is None:
+            self.untold.add(text)
+        else:
+            self.planned[text] = Planned(prior.attributes, prior.sensitive, prior.id, prior.host)
 
     @staticmethod
     def _block_of(address: str) -> NodeId | None:
@@ -298,7 +319,7 @@ class Builder:
                 gone = OutputChange(name, old.value, None, old.type, old.sensitive, removed=True, existed=True)
                 self.result.outputs.append(gone)
 
-    def _order(self) -> None:
+    def _sort(self) -> None:
         def key(change: Change) -> tuple[object, ...]:
             at = self.addresses.get(change.address)
             if at is None:

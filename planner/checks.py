@@ -149,7 +149,7 @@ def output(
     builder.evaluation.check_rules(rules, scope, "Output precondition failed")
     before = len(builder.evaluation.diagnostics)
     value = compiled.evaluate(scope)
-    if len(builder.evaluation.diagnostics) > before:
+    if len(builder.evaluation.diagnostics) > before or not builder.untold.isdisjoint(scope.reads):
         return None
     sensitive_paths: list[Path] = []
     marks: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hythe.address import Address, AddressError, parse_address, parse_target
 from hythe.diagnostic import Diagnostic, error
@@ -14,10 +14,13 @@ class Selection:
     """Which blocks, instances and state entries take part.
 
     Targets bring along everything that they refer to; exclusions take everything along that refers
-    to them. ``diagnostics`` tell of texts that are no addresses or name nothing.
+    to them. Destroying goes the other way: targets bring their users along, and what is excluded keeps
+    what it uses. ``diagnostics`` tell of texts that are no addresses or name nothing.
     """
 
-    def __init__(self, program: Program, state: State, targets: Sequence[str], excludes: Sequence[str]) -> None:
+    def __init__(
+        self, program: Program, state: State, targets: Sequence[str], excludes: Sequence[str], *, destroy: bool = False
+    ) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._program = program
         self._state = state
@@ -25,10 +28,16 @@ class Selection:
         self._excludes = self._parse("--exclude", excludes)
         self._nodes: set[NodeId] | None = None
         self._state_addresses: set[str] | None = None
+        self._excluded: set[NodeId] = set()
+        self._kept: set[str] = set()
         if targets:
             self._nodes = program.closure(node for node, _ in self._targets)
-            self._state_addresses = self._state_closure()
-        self._excluded = self._dependents(node for node, key in self._excludes if key is None)
+            self._state_addresses = self._targeted_state(destroy)
+        if excludes:
+            whole = [node for node, key in self._excludes if key is None]
+            self._excluded = set(whole) if destroy else self._dependents(whole)
+            self._kept = self._excluded_state()
+        self._destroy = destroy
 
     def _parse(self, flag: str, texts: Iterable[str]) -> list[tuple[NodeId, Address | None]]:
         out: list[tuple[NodeId, Address | None]] = []
@@ -59,17 +68,26 @@ class Selection:
                 out.add(node)
         return out
 
-    def _state_closure(self) -> set[str]:
-        """State entries that targets name, and for destroying those that depend on them."""
-        named = {a for a in self._state.instances if self._named(a)}
-        grown = True
-        while grown:
-            grown = False
-            for address, instance in self._state.instances.items():
-                if address not in named and any(d in named for d in instance.dependencies):
-                    named.add(address)
-                    grown = True
-        return named
+    def _targeted_state(self, destroy: bool) -> set[str]:
+        """State entries that may be removed: those that targets name, and the users of what goes."""
+        instances = self._state.instances
+        named = [a for a in (*instances, *(d.address for d in self._state.deposed.values())) if self._named(a)]
+        users: dict[str, list[str]] = {}
+        for address, instance in instances.items():
+            for used in (*instance.dependencies, *((instance.host,) if instance.host else ())):
+                users.setdefault(used, []).append(address)
+        going = [a for a in named if destroy or _node_of(a) not in self._program.blocks]
+        return set(named) | _closure(going, users)
+
+    def _excluded_state(self) -> set[str]:
+        """State entries that are excluded, with what they use: that must not be removed below them."""
+        instances = self._state.instances
+        uses = {a: (*i.dependencies, *((i.host,) if i.host else ())) for a, i in instances.items()}
+        return _closure([a for a in instances if self._leaves_out(parse_address(a))], uses)
+
+    def _leaves_out(self, at: Address) -> bool:
+        node = (at.mode, at.kind, at.name)
+        return node in self._excluded or any(node == n and wanted == at for n, wanted in self._excludes)
 
     def _named(self, address: str) -> bool:
         at = parse_address(address)
@@ -87,18 +105,45 @@ class Selection:
             return all(d in self._nodes for d in self._program.block_dependencies(node))
         return node in self._nodes
 
+    def excludes(self, address: Address) -> bool:
+        """Whether an instance is named by an exclusion of its own."""
+        return bool(self._excludes) and self._leaves_out(address)
+
     def wants_instance(self, address: Address) -> bool:
         """Whether one instance of a block that takes part does."""
-        node = (address.mode, address.kind, address.name)
-        if any(node == n and wanted == address for n, wanted in self._excludes if wanted is not None):
+        if self.excludes(address):
             return False
+        if not self._targets:
+            return True
+        node = (address.mode, address.kind, address.name)
         keyed = [wanted for n, wanted in self._targets if n == node]
         return not keyed or None in keyed or address in keyed
 
     def wants_state(self, address: str) -> bool:
         """Whether a state entry that is not wished any more may be removed."""
-        at = parse_address(address)
-        node = (at.mode, at.kind, at.name)
-        if node in self._excluded or not self.wants_instance(at):
+        if address in self._kept or self.excludes(parse_address(address)):
             return False
-        return self._state_addresses is None or address in self._state_addresses
+        if self._state_addresses is None:
+            return True
+        if not self._destroy:
+            # a block that takes no part was not asked which instances it wants
+            node = _node_of(address)
+            if node in self._program.blocks and not self.wants(node):
+                return False
+        return address in self._state_addresses
+
+
+def _node_of(address: str) -> NodeId:
+    at = parse_address(address)
+    return (at.mode, at.kind, at.name)
+
+
+def _closure(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
+    seen: set[str] = set()
+    left = list(start)
+    while left:
+        address = left.pop()
+        if address not in seen:
+            seen.add(address)
+            left.extend(edges.get(address, ()))
+    return seen
