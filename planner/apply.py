@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 import time
 import uuid
 from collections import Counter, deque
@@ -163,12 +164,13 @@ class _Run:
         self.open = {i.instance.address for i in self.session.pending.values() if i.op in ("create", "swap")}
         self.graph = Graph(plan.changes, self.session.state, registry)
         self.gate = Gate(registry, parallelism, per_host)
-        self.workers = Workers(surroundings.carry_out, max(1, parallelism))
+        self.workers = Workers(self._carry_out, max(1, parallelism))
         self.inline: deque[Node] = deque()
         self.running: set[Node] = set()
         self.left = dict.fromkeys(self.graph.nodes)
         self.untold: deque[tuple[int, OperationFinished]] = deque()
         """Successes that are told when they are durable."""
+        self.telling = threading.Lock()
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -317,7 +319,7 @@ class _Run:
         if node.op is Op.READ:
             id = node.address
         else:
-            id = prior.id if node.op is Op.UPDATE and prior is not None else self.new_id()
+            id = prior.id if node.op is Op.UPDATE and prior is not None else self._id_to_make(node)
         task = Task(node, kind, id, wish, dict(observed or {}), since=self.clock())
         if node.op in INTENT_OPS:
             old = node.old_id if node.op in (Op.CREATE, Op.SWAP) else None
@@ -325,6 +327,12 @@ class _Run:
             intent, task.ticket = self.session.intend(INTENT_OPS[node.op], wanted, old)
             task.seq = intent.seq
         return task
+
+    def _id_to_make(self, node: Node) -> str:
+        unmade = self.session.unmade.get(node.address)
+        if unmade is not None and (unmade.kind, unmade.host) == (node.change.kind, node.host):
+            return unmade.id
+        return self.new_id()
 
     def _prepare_removal(self, node: Node) -> Task | None:
         state, change = self.session.state, node.change
@@ -417,8 +425,17 @@ class _Run:
         self.sink(OperationSkipped(self.clock(), node.address, node.action, because))
 
     def _tell_durable(self, *, all: bool = False) -> None:
-        while self.untold and (all or self.session.is_durable(self.untold[0][0])):
-            self.sink(self.untold.popleft()[1])
+        with self.telling:
+            while self.untold and (all or self.session.is_durable(self.untold[0][0])):
+                self.sink(self.untold.popleft()[1])
+
+    def _carry_out(self, task: Task) -> Done:
+        """In a worker: what this operation waited for is told before its own begin is."""
+        if task.ticket is not None:
+            with contextlib.suppress(JournalFailed):
+                self.session.wait(task.ticket)
+            self._tell_durable()
+        return self.around.carry_out(task)
 
     # -- the end --------------------------------------------------------------------------------
 

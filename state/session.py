@@ -18,7 +18,8 @@ class Loaded:
 
     ``pending`` are operations whose outcome is not known (see :mod:`hythe.state.settle`). ``fresh``:
     nothing was recorded yet. ``digest`` names the snapshot, ``content`` is the journal that goes on
-    from it. ``next_seq`` is the number for the next intent.
+    from it. ``next_seq`` is the number for the next intent. ``last_record`` is when something was last
+    recorded, in seconds since the epoch, where operations were left open.
     """
 
     state: State
@@ -29,17 +30,21 @@ class Loaded:
     content: Content | None = None
     next_seq: int = 1
     recorded: int = field(default=0)
+    last_record: float | None = None
 
 
 class Session:
     """A locked state open for writing. Used by one thread; only :meth:`wait` may be called by others.
 
     ``state`` is live: :meth:`record` changes it. ``loaded_serial`` is what a plan must have been made on.
+    ``unmade`` are instances, by address, that were to be created and of which nothing came: made again,
+    they keep their ids, so that an object which turns up late is known for what it is.
     """
 
     def __init__(self, files: LocalFiles, loaded: Loaded, operation: str) -> None:
         self.state = loaded.state.copy()
         self.pending = {i.seq: i for i in loaded.pending}
+        self.unmade: dict[str, InstanceState] = {}
         self.loaded_serial = loaded.state.serial
         self.notify: Callable[[], None] | None = None
         self._files = files
@@ -64,6 +69,8 @@ class Session:
         """Note what came of it and make the state so; gives the ticket to :meth:`wait` for."""
         intent = self.pending.pop(result.seq, None) if result.seq is not None else None
         result.apply(self.state)
+        if intent is not None and intent.op in ("create", "swap") and result.put is None and not result.depose:
+            self.unmade[intent.instance.address] = intent.instance
         subject = result.put or (intent.instance if intent is not None else None)
         address = subject.address if subject is not None else result.drop or ""
         return self._append("result", encode_result(result), address)

@@ -3,16 +3,20 @@
 Reads only. Each pending intent is looked up on its host by instance id, in bulk per host and kind, and
 answered with a :class:`~hythe.state.model.Result`. Plan uses the settled state and forgets it; apply
 records the results first. What cannot be looked up now (host not reachable) stays pending.
+
+An engine goes on with what it was asked for when whoever asked is killed. So a creation of which nothing
+is to be seen is looked up again until the run that was killed is some seconds past.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hythe.diagnostic import Diagnostic, warning
-from hythe.event import IntentSettled, Sink, ignore
+from hythe.event import IntentSettled, RefreshFinished, RefreshStarted, Sink, ignore
 from hythe.provider.guard import diagnostics_of
 from hythe.provider.protocol import (
     Attributes,
@@ -30,6 +34,7 @@ from hythe.state.model import InstanceState, Intent, Result, State
 from hythe.state.session import Session
 
 DEPOSED_DELETE = "deposed-delete"
+_PAUSE = 0.25
 
 
 @dataclass(slots=True)
@@ -67,10 +72,16 @@ def settle(
     *,
     project: Project,
     base_dir: str,
+    last_record: float | None = None,
     sink: Sink = ignore,
     clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Settled:
-    """Find out what became of the pending intents. Never raises for what hosts and kinds do."""
+    """Find out what became of the pending intents. Never raises for what hosts and kinds do.
+
+    ``last_record`` is when the run that left them open was last known to be alive, in seconds since the
+    epoch; None when that is long ago.
+    """
     settled = Settled(state.copy())
     if not pending:
         return settled
@@ -79,7 +90,15 @@ def settle(
         groups.setdefault((intent.instance.host, intent.instance.kind), []).append(intent)
     left: list[Intent] = []
     for (host, kind), intents in groups.items():
-        seen = _look(state, host, kind, intents, registry, hosts, project, base_dir)
+
+        def look(host: str | None = host, kind: str = kind, intents: list[Intent] = intents) -> _Seen:
+            return _look(state, host, kind, intents, registry, hosts, project, base_dir)
+
+        seen = look()
+        lag = registry.kind(kind).lag if kind in registry else 0.0
+        if last_record is not None and lag:
+            left_to_wait = min(last_record + lag - clock(), lag)
+            seen = _late(look, seen, intents, math.ceil(left_to_wait / _PAUSE), sink, clock, sleep)
         for intent in intents:
             address = intent.instance.address
             if seen.problem:
@@ -104,6 +123,34 @@ def _open(intent: Intent, problem: tuple[Diagnostic, ...]) -> Diagnostic:
 
 
 # -- looking --------------------------------------------------------------------------------------
+
+
+def _late(
+    look: Callable[[], _Seen],
+    seen: _Seen,
+    intents: list[Intent],
+    times: int,
+    sink: Sink,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> _Seen:
+    """Look again for what was not there yet, so many times."""
+
+    def missing() -> tuple[str, ...]:
+        made = (i.instance for i in intents if i.op in ("create", "swap"))
+        return () if seen.problem else tuple(i.address for i in made if i.id not in seen.found)
+
+    waiting = missing()
+    if times <= 0 or not waiting:
+        return seen
+    host, kind = intents[0].instance.host or "local", intents[0].instance.kind
+    sink(RefreshStarted(clock(), host, kind, waiting))
+    while times > 0 and missing():
+        sleep(_PAUSE)
+        seen = look()
+        times -= 1
+    sink(RefreshFinished(clock(), host, kind, waiting, None))
+    return seen
 
 
 def _look(

@@ -70,6 +70,7 @@ class StateStore:
         elif header is not None and (header["lineage"], header["snapshot"]) != (state.lineage, snapshot.previous):
             raise DiagnosticError(self._strange_journal(snapshot, header))
         # else the journal was taken in by this very snapshot, and only its removal is missing
+        self._date(loaded)
         return loaded
 
     def begin(self, loaded: Loaded, operation: str = "apply") -> Session:
@@ -123,7 +124,12 @@ class StateStore:
             raise DiagnosticError(error("State file missing", text))
         loaded = Loaded(State(header["lineage"]))
         self._replay(loaded, content)
+        self._date(loaded)
         return loaded
+
+    def _date(self, loaded: Loaded) -> None:
+        if loaded.pending:
+            loaded.last_record = self.files.last_written()
 
     def _from_backup(self, digest: str) -> str:
         try:
@@ -209,7 +215,7 @@ class StateStore:
             f"{self.files.journal}, the record of what an interrupted run did, is damaged: {what}. What it says after "
             "that place is lost, so going on might make objects twice. Restore the file from a copy; or move it away "
             "to go on from the last snapshot, and look for objects that Hythe made (they carry the label "
-            "`hythe.lineage`) with `hythe import` for those that the plan wants to create.",
+            "`dev.hythe.lineage`) with `hythe import` for those that the plan wants to create.",
         )
 
     def _strange_journal(self, snapshot: Snapshot, header: Mapping[str, Any]) -> Diagnostic:

@@ -115,7 +115,7 @@ class _Importer:
                 raise fail("Import not supported", f"Objects of the kind {self.at.kind} cannot be imported.") from None
         if reference is not None and "host" in kind.schema.attributes:
             attributes = {**attributes, "host": reference}
-        self._check_unowned(kind, attributes)
+        self._check_unowned(kind, attributes, host)
         return InstanceState(
             str(self.at),
             identity,
@@ -165,12 +165,13 @@ class _Importer:
             remember_lock=lambda key, digest: None,
         )
 
-    def _check_unowned(self, kind: Kind, attributes: Attributes) -> None:
+    def _check_unowned(self, kind: Kind, attributes: Attributes, host: str | None) -> None:
         """One object must not be in the state twice: two plans for it would fight."""
-        computed = [n for n, s in kind.schema.attributes.items() if s.computed and n.endswith("_id")]
+        # of images several may share one id: each name is an object
+        telling = ("id", "name") if kind.unique_name else ("name", "path")
         for other in self.state.instances.values():
-            if other.kind == self.at.kind and any(
-                attributes.get(n) is not None and other.attributes.get(n) == attributes[n] for n in computed
+            if (other.kind, other.host) == (self.at.kind, host) and any(
+                attributes.get(n) is not None and other.attributes.get(n) == attributes[n] for n in telling
             ):
                 text = f"The object is in the state already, as {other.address}. hythe state mv gives it a new address."
                 raise fail("Object already managed", text)

@@ -17,7 +17,8 @@ HARD_WORDS = "\nStopping at once. The state is being written; the next run settl
 class StopSwitch:
     """Set by signals. ``soft``: begin nothing new; ``hard``: give up waiting too.
 
-    A context manager that listens to SIGINT and SIGTERM. A third signal interrupts the hard way.
+    A context manager that listens to SIGINT, SIGTERM and SIGHUP (a terminal that was closed; not where that
+    is ignored, as under nohup). A third signal interrupts the hard way.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -28,7 +29,9 @@ class StopSwitch:
 
     def __enter__(self) -> StopSwitch:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._take)
         return self
 

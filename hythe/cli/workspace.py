@@ -218,6 +218,7 @@ class Workspace:
             hosts,
             project=project_of(config),
             base_dir=config.root,
+            last_record=loaded.last_record,
             sink=sink,
         )
 

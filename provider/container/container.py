@@ -49,6 +49,7 @@ class Container(Kind):
     data_model: ClassVar[type[Model] | None] = ContainerData
     unique_name: ClassVar[bool] = True
     has_swap: ClassVar[bool] = True
+    lag: ClassVar[float] = 10.0
 
     # -- pure ------------------------------------------------------------------------------
 

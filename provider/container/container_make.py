@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
@@ -14,8 +15,11 @@ from hythe.provider.container.container_networks import connect, network_ids, re
 from hythe.provider.container.container_observe import HYTHES_OWN, computed
 from hythe.provider.container.container_run import inspect, remove, settle, start
 from hythe.provider.container.container_spec import Links, create_body
-from hythe.provider.container.labels import identity_of, mark
-from hythe.provider.protocol import Attributes, Context, HostUnreachable, ProviderError
+from hythe.provider.container.labels import identity_of, mark, whose
+from hythe.provider.protocol import Attributes, Context, HostUnreachable, Identity, ProviderError
+
+_NAME_TRIES = 20
+_NAME_PAUSE = 0.25
 
 
 def build(context: Context, engine: Engine, desired: Attributes, name: str) -> tuple[str, Links]:
@@ -58,28 +62,38 @@ def _create(
     """The engine id, and the engine's warnings about limits that it has dropped."""
     body = create_body(desired, found, {**mark(context.identity), **remembered(found.networks)})
     query = {"name": name, "platform": desired.get("platform")}
-    try:
-        told = engine.request("POST", "/containers/create", query=query, json=body).json()
-    except EngineError as failure:
-        reason = explain(failure, what)
-        if reason.summary == "Name already taken":
-            reason = _holder(engine, name, reason.detail)
-        raise ProviderError(reason) from failure
-    return str(told["Id"]), [w for w in told.get("Warnings") or () if "discarded" in w.lower()]
+    for attempt in range(_NAME_TRIES):
+        try:
+            told = engine.request("POST", "/containers/create", query=query, json=body).json()
+            return str(told["Id"]), [w for w in told.get("Warnings") or () if "discarded" in w.lower()]
+        except EngineError as failure:
+            reason: Diagnostic | None = explain(failure, what)
+            if reason is not None and reason.summary == "Name already taken" and attempt + 1 < _NAME_TRIES:
+                reason = _freed(engine, name, context.identity, what)
+            if reason is not None:
+                raise ProviderError(reason) from failure
+        time.sleep(_NAME_PAUSE)
+    raise AssertionError("the last attempt raises")
 
 
-def _holder(engine: Engine, name: str, detail: str) -> Diagnostic:
-    """Name whose the container is that stands in the way."""
+def _freed(engine: Engine, name: str, identity: Identity, what: str) -> Diagnostic | None:
+    """See to it that a name becomes free; what says whose the container is that stands in the way.
+
+    Engines hold a name before there is a container to be seen, and a little longer than it.
+    """
     there = inspect(engine, segment(name))
     if there is None:
-        return error("Name already taken", detail)
-    identity = identity_of(there["Config"].get("Labels"))
-    whose = f"it is {identity.address} of another state" if identity else "it was not made by Hythe"
+        return None
+    owner = identity_of(there["Config"].get("Labels"))
+    if owner == identity:
+        # what an interrupted call of ours asked for came after all
+        remove(engine, there["Id"], what, force=True)
+        return None
     return error(
         "Name already taken",
         f'There is a container "{name}" already ({there["Id"][:12]}, image {there["Config"].get("Image")}, '
-        f"{there['State'].get('Status')}): {whose}. Choose another name, remove it, or take it into the state "
-        "with `hythe import`.",
+        f"{there['State'].get('Status')}). {whose(owner, identity.lineage)} Choose another name, remove it, or take it "
+        "into the state with `hythe import`.",
     )
 
 

@@ -24,6 +24,15 @@ def identity_of(labels: Mapping[str, str] | None) -> Identity | None:
     return Identity(labels[LINEAGE], labels.get(ADDRESS, ""), labels[ID])
 
 
+def whose(owner: Identity | None, lineage: str) -> str:
+    """A sentence on whose an object is that stands in the way of the state of that lineage."""
+    if owner is None:
+        return "It was not made by Hythe."
+    if owner.lineage == lineage:
+        return f"It carries the mark of {owner.address} of this very state, which does not hold it."
+    return f"It belongs to {owner.address} of another state (of another folder, or of one that was lost or moved)."
+
+
 def strip(labels: Mapping[str, str] | None) -> dict[str, str]:
     """Labels without any of ours, sorted by name."""
     return {k: v for k, v in sorted((labels or {}).items()) if not k.startswith(PREFIX)}

@@ -14,7 +14,7 @@ from typing import Any
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container import usage
 from hythe.provider.container.client import Engine, EngineError, explain, refused, segment
-from hythe.provider.container.labels import filters, identity_of, mark
+from hythe.provider.container.labels import filters, identity_of, mark, whose
 from hythe.provider.container.network_model import NetworkData, NetworkModel
 from hythe.provider.container.network_read import from_docker, from_podman, podman_options
 from hythe.provider.protocol import (
@@ -40,6 +40,7 @@ class Network(Kind):
     name = "network"
     model = NetworkModel
     data_model = NetworkData
+    lag = 10.0
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """Give it a name when it has none."""
@@ -52,16 +53,17 @@ class Network(Kind):
         engine: Engine = context.host.engine()
         what = f'Creating network "{desired["name"]}"'
         _refuse_impossible(engine, desired, what)
-        for item in _listed(engine):
-            if _name(item) != desired["name"]:
-                continue
-            if identity_of(_labels(item)) == context.identity:
-                return _observe(engine, item, desired)
-            raise ProviderError(_taken(desired["name"], item))
+        there = _taken_up(engine, desired["name"], context.identity)
+        if there is not None:
+            return _observe(engine, there, desired)
         context.progress(f"creating network {desired['name']}")
         try:
             made = engine.request("POST", "/networks/create", json=_body(engine, desired, context.identity)).json()
         except EngineError as failure:
+            # an engine that was still busy with an interrupted call may have been quicker
+            there = _taken_up(engine, desired["name"], context.identity)
+            if there is not None:
+                return _observe(engine, there, desired)
             raise refused(failure, what) from failure
         item = next(i for i in _listed(engine) if _id(i) == made["Id"])
         return _observe(engine, item, desired)
@@ -209,12 +211,21 @@ def _by_mark(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _taken(name: str, item: Mapping[str, Any]) -> Diagnostic:
-    owner = identity_of(_labels(item))
-    whose = f"It belongs to {owner.address} of another state." if owner else "It was not made by Hythe."
+def _taken_up(engine: Engine, name: str, identity: Identity) -> dict[str, Any] | None:
+    """The network of that name if it is this very instance's. Raises ProviderError when it is another's."""
+    for item in _listed(engine):
+        if _name(item) == name:
+            if identity_of(_labels(item)) == identity:
+                return item
+            raise ProviderError(_taken(name, item, identity.lineage))
+    return None
+
+
+def _taken(name: str, item: Mapping[str, Any], lineage: str) -> Diagnostic:
     return error(
         "Name already taken",
-        f'Creating network "{name}": the engine has a network of that name already ({_id(item)[:12]}). {whose} '
+        f'Creating network "{name}": the engine has a network of that name already ({_id(item)[:12]}). '
+        f"{whose(identity_of(_labels(item)), lineage)} "
         "Choose another name, remove that network, or take it into the state with `hythe import`.",
     )
 

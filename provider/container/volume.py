@@ -15,7 +15,7 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container import usage
 from hythe.provider.container.client import Engine, EngineError, refused, segment
 from hythe.provider.container.inputs import digest
-from hythe.provider.container.labels import filters, identity_of, mark, strip
+from hythe.provider.container.labels import filters, identity_of, mark, strip, whose
 from hythe.provider.container.volume_model import VolumeData, VolumeModel
 from hythe.provider.container.volume_seed import put_content, remove_helpers, seed_archive
 from hythe.provider.protocol import (
@@ -45,6 +45,7 @@ class Volume(Kind):
     name = "volume"
     model = VolumeModel
     data_model = VolumeData
+    lag = 10.0
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """Give it a name when it has none, and hash what it is seeded with."""
@@ -79,7 +80,7 @@ class Volume(Kind):
         what = f'Creating volume "{name}"'
         there = _inspect(engine, name)
         if there is not None and identity_of(there.get("Labels")) != context.identity:
-            raise ProviderError(_taken(name, there))
+            raise ProviderError(_taken(name, there, context.identity.lineage))
         context.progress(f"creating volume {name}")
         body = {
             "Name": name,
@@ -244,12 +245,11 @@ def _is_ours(item: Mapping[str, Any], id: str, known: Mapping[str, Any]) -> bool
     return bool(known.get("imported")) or (identity is not None and identity.id == id)
 
 
-def _taken(name: str, item: Mapping[str, Any]) -> Diagnostic:
-    owner = identity_of(item.get("Labels"))
-    whose = f"It belongs to {owner.address} of another state or instance." if owner else "It was not made by Hythe."
+def _taken(name: str, item: Mapping[str, Any], lineage: str) -> Diagnostic:
     return error(
         "Name already taken",
-        f'Creating volume "{name}": the engine has a volume of that name already. {whose} '
+        f'Creating volume "{name}": the engine has a volume of that name already. '
+        f"{whose(identity_of(item.get('Labels')), lineage)} "
         "Choose another name, remove that volume, or take it into the state with `hythe import`.",
     )
 

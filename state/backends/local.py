@@ -54,6 +54,14 @@ class LocalFiles:
         """The bytes of the journal that belongs to the backup, None when there is none."""
         return _read(self.old_journal)
 
+    def last_written(self) -> float | None:
+        """When the snapshot or the journal was last written, in seconds since the epoch."""
+        times = []
+        for path in (self.path, self.journal):
+            with contextlib.suppress(OSError):
+                times.append(os.stat(path).st_mtime)
+        return max(times, default=None)
+
     def lock(self, operation: str, timeout: float) -> locking.Lock:
         """Take the lock. Raises DiagnosticError when another holds it."""
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from hythe.cli.views.progress import Progress, Report
@@ -70,7 +71,9 @@ class LiveProgress(Progress):
         with self._lock:
             live, self._live = self._live, None
             if live is not None:
-                live.stop()
+                # a terminal that was closed under it cannot be tidied up, and the work is not over
+                with contextlib.suppress(OSError, ValueError, LookupError):
+                    live.stop()
 
     def _draw(self) -> None:
         from rich.text import Text

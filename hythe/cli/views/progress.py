@@ -111,7 +111,7 @@ class Progress:
             try:
                 self._take(event)
                 self.changed()
-            except (BrokenPipeError, ValueError):
+            except (OSError, ValueError):
                 # nobody reads any more: the apply must go on and write its state all the same
                 self._stop.set()
 
@@ -172,7 +172,7 @@ class Progress:
             with self._lock:
                 try:
                     self.tick(self.now())
-                except (BrokenPipeError, ValueError):
+                except (OSError, ValueError):
                     return
 
     period = 1.0

@@ -57,11 +57,22 @@ class Terminal:
 
     def write(self, text: str) -> None:
         """Write text and a line feed. Raises BrokenPipeError when nobody reads any more."""
-        self.stream.write(text + "\n")
+        try:
+            self.stream.write(text + "\n")
+        except OSError as failure:
+            raise _unread(failure) from failure
 
     def flush(self) -> None:
-        """Bring out what was written."""
-        self.stream.flush()
+        """Bring out what was written. Raises BrokenPipeError when nobody reads any more."""
+        try:
+            self.stream.flush()
+        except OSError as failure:
+            raise _unread(failure) from failure
+
+
+def _unread(failure: OSError) -> BrokenPipeError:
+    """A closed terminal and a full disk are as good as a closed pipe: the work goes on without words."""
+    return BrokenPipeError(failure.errno, failure.strerror)
 
 
 def open_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ, *, color: bool = True) -> Terminal:

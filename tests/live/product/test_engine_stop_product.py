@@ -71,4 +71,4 @@ def test_engine_stopped_in_the_middle(podman: Any, tmp_path: Path, make_workspac
     finally:
         service.terminate()
         service.wait(30)
-        podman.sweep()
+        work.sweep()

@@ -110,6 +110,24 @@ def test_killed_at_every_boundary(tmp_path: Path, new_house: Any, prior: str, te
         assert not again.store.read().pending, label
 
 
+def test_what_was_never_made_keeps_its_id(tmp_path: Path, new_house: Any) -> None:
+    """So that what an engine makes late is known for what it is."""
+    (tmp_path / "live").mkdir()
+    house = new_house(tmp_path / "live")
+    kills = Kills(house, tmp_path)
+    house.apply('resource "thing" "a" { name = "a" }')
+    begun = [(folder, world) for label, folder, world in kills.copies if "torn" not in label and not world.objects]
+    kept = 0
+    for folder, world in begun:
+        again = new_house(folder, world)
+        pending = [i.instance.id for i in again.store.read().pending]
+        again.done('resource "thing" "a" { name = "a" }')
+        if pending:
+            kept += 1
+            assert [again.state.instances["thing.a"].id] == pending
+    assert kept
+
+
 def test_killed_again_while_going_on(tmp_path: Path, new_house: Any) -> None:
     live = tmp_path / "live"
     live.mkdir()

@@ -133,5 +133,16 @@ def test_first_signal_stops_softly_second_at_once_third_interrupts() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_stops_softly_unless_that_is_ignored(ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with StopSwitch(lambda text: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.soft.wait(0.2) is not ignored
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_fail_is_an_error() -> None:
     assert fail("Summary", "Detail.").diagnostics[0].is_error

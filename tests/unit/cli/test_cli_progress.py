@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+
+import pytest
 
 from hythe.cli.views.json_ui import JsonLines
 from hythe.cli.views.live import LiveProgress
@@ -87,6 +90,24 @@ def test_a_reader_that_went_away_does_not_stop_the_apply() -> None:
     stream.close()
     progress(OperationStarted(100, "container.web", "create", None))
     assert "container.web" in progress.running
+
+
+class Closed(io.StringIO):
+    """A terminal whose window was closed, or a file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_output_that_fails_does_not_stop_the_apply(live: bool) -> None:
+    terminal = Terminal(Closed(), Paint(False), 80, live)
+    with pytest.raises(BrokenPipeError):
+        terminal.write("x")
+    with (LiveProgress if live else Progress)(terminal, lambda found: None) as progress:
+        for event in EVENTS:
+            progress(event)
+        assert progress.tally["create"] == 1
 
 
 def test_live_area() -> None:

@@ -31,11 +31,12 @@ class Scene:
         made.mark, made.complete = Identity("line", address, id), complete
         return InstanceState(address, id, "thing", dict(made.attributes))
 
-    def settle(self, *pending: Intent) -> Settled:
+    def settle(self, *pending: Intent, **more: Any) -> Settled:
         hosts: Any = MemoryHosts(self.world)
         registry = Registry(memory_kinds(self.world))
         project = Project("p", "s", "/")
-        return settle(self.state, pending, registry, hosts, project=project, base_dir="/", sink=self.events.append)
+        more = {"sink": self.events.append, **more}
+        return settle(self.state, pending, registry, hosts, project=project, base_dir="/", **more)
 
     @property
     def outcomes(self) -> list[str]:
@@ -151,3 +152,52 @@ def test_values_leave_nothing_open(scene: Scene) -> None:
 def test_an_object_of_somebody_else_is_never_adopted(scene: Scene) -> None:
     scene.world.objects["e"] = MemoryObject("e", "thing", "local", "x", None, {"name": "x"}, True)
     assert scene.settle(Intent(1, "create", wanted())).state.instances == {}
+
+
+class Late:
+    """A clock that stands still but for sleeps; an object turns up after so many of them."""
+
+    def __init__(self, scene: Scene, appears_after: int) -> None:
+        self.scene, self.appears_after = scene, appears_after
+        self.now, self.sleeps = 1000.0, 0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.sleeps += 1
+        if self.sleeps == self.appears_after:
+            self.scene.object("new")
+
+    def settle(self, intent: Intent, last_record: float | None) -> Settled:
+        return self.scene.settle(intent, last_record=last_record, clock=lambda: self.now, sleep=self.sleep)
+
+
+@pytest.fixture
+def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hythe.provider.memory_kinds import Thing
+
+    monkeypatch.setattr(Thing, "lag", 10.0)
+
+
+@pytest.mark.usefixtures("lagging")
+def test_what_the_engine_makes_after_the_kill_is_waited_for(scene: Scene) -> None:
+    late = Late(scene, appears_after=3)
+    settled = late.settle(Intent(1, "create", wanted()), last_record=late.now - 1)
+    assert settled.state.instances["thing.a"].id == "new"
+    assert late.sleeps == 3, "no longer than needed"
+
+
+@pytest.mark.usefixtures("lagging")
+@pytest.mark.parametrize(("op", "age", "waited"), [("create", 4, 6), ("create", -500, 10), ("delete", 1, 0)])
+def test_the_wait_for_it_ends(scene: Scene, op: str, age: float, waited: float) -> None:
+    late = Late(scene, appears_after=-1)
+    began = late.now
+    assert late.settle(Intent(1, op, wanted()), last_record=began - age).state.instances == {}
+    assert late.now - began == waited
+
+
+@pytest.mark.usefixtures("lagging")
+@pytest.mark.parametrize("last_record", [None, 100.0])
+def test_an_old_crash_needs_no_wait(scene: Scene, last_record: float | None) -> None:
+    late = Late(scene, appears_after=1)
+    assert late.settle(Intent(1, "create", wanted()), last_record).state.instances == {}
+    assert not late.sleeps
