@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -58,10 +59,16 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def tls_docker() -> Iterator[TlsDocker]:
-    """A second dockerd with storage, containerd and certificates of its own."""
+    """A second dockerd with storage, containerd, certificates and a bridge of its own.
+
+    Without a bridge (``--bridge=none``) it would remove docker0, which is the first one's.
+    """
     folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
     _certificates(folder)
     port = _free_port()
+    bridge = f"hytls{secrets.token_hex(3)}"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    subprocess.run(["ip", "address", "add", "198.18.251.1/24", "dev", bridge], check=True)
     with open(folder / "log", "wb") as log:
         daemon = subprocess.Popen(
             [
@@ -74,7 +81,7 @@ def tls_docker() -> Iterator[TlsDocker]:
                 f"--data-root={folder}/data",
                 f"--exec-root={folder}/exec",
                 f"--pidfile={folder}/pid",
-                "--bridge=none",
+                f"--bridge={bridge}",
                 "--iptables=false",
                 "--ip6tables=false",
             ],
@@ -91,6 +98,7 @@ def tls_docker() -> Iterator[TlsDocker]:
     finally:
         daemon.terminate()
         daemon.wait(30)
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
         for line in Path("/proc/self/mounts").read_text().splitlines()[::-1]:
             if line.split()[1].startswith(f"{folder}/"):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True)
