@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import MAX_PREC, Context, Decimal
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 Value: TypeAlias = Any
 """Any language value as listed above."""
@@ -57,7 +57,7 @@ class Type:
     optional: dict[str, Value]
     _text: str
 
-    _interned: dict[object, Type] = {}
+    _interned: ClassVar[dict[object, Type]] = {}
 
     def __new__(
         cls,

@@ -157,9 +157,7 @@ def fill_dynamic(source: Type, target: Type) -> Type:
         return target if element is None else Type(target.name, fill_dynamic(element, target.element))
     if target.name == "object" and source.name in ("object", "map"):
         known = source.attributes if source.name == "object" else dict.fromkeys(target.attributes, source.element)
-        return object_of(
-            {name: fill_dynamic(known.get(name) or ANY, item) for name, item in target.attributes.items()}
-        )
+        return object_of({name: fill_dynamic(known.get(name) or ANY, item) for name, item in target.attributes.items()})
     if target.name == "tuple" and source.name == "tuple" and len(source.elements) == len(target.elements):
         return tuple_of(map(fill_dynamic, source.elements, target.elements))
     return target

@@ -437,4 +437,3 @@ def _flatten_into(found: list[Value], items: Value) -> tuple[bool, frozenset[str
         else:
             found.append(item)
     return known, marks
-

@@ -67,12 +67,12 @@ def _refusal(plain: Value, target: Type, wanted: str, exc: convert.ConversionErr
 
 
 _CONVERSIONS = {
-    "tostring": (STRING, "Converts the argument to a string.", ["tostring(5) == \"5\""]),
-    "tonumber": (NUMBER, "Converts the argument to a number.", ["tonumber(\"5\") == 5"]),
-    "tobool": (BOOL, "Converts the argument to a bool.", ["tobool(\"true\") == true"]),
-    "tolist": (list_of(ANY), "Converts the argument to a list.", ["tolist([\"a\", 1])[1] == \"1\""]),
+    "tostring": (STRING, "Converts the argument to a string.", ['tostring(5) == "5"']),
+    "tonumber": (NUMBER, "Converts the argument to a number.", ['tonumber("5") == 5']),
+    "tobool": (BOOL, "Converts the argument to a bool.", ['tobool("true") == true']),
+    "tolist": (list_of(ANY), "Converts the argument to a list.", ['tolist(["a", 1])[1] == "1"']),
     "toset": (set_of(ANY), "Converts the argument to a set.", ["length(toset([1, 1])) == 1"]),
-    "tomap": (map_of(ANY), "Converts the argument to a map.", ["tomap({ a = 1, b = \"x\" }).a == \"1\""]),
+    "tomap": (map_of(ANY), "Converts the argument to a map.", ['tomap({ a = 1, b = "x" }).a == "1"']),
 }
 
 for _name, (_target, _description, _examples) in _CONVERSIONS.items():
@@ -171,4 +171,3 @@ def try_(*values: Value) -> Value:
 )
 def can(value: Value) -> Value:
     return True
-

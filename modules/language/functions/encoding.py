@@ -152,9 +152,7 @@ def textdecodebase64(value: str, encoding: str) -> Value:
     try:
         return text.normalized(content.decode(name))
     except UnicodeDecodeError:
-        raise FunctionError(
-            f"the given string contains symbols that are not defined for {encoding}", 0
-        ) from None
+        raise FunctionError(f"the given string contains symbols that are not defined for {encoding}", 0) from None
 
 
 @function(

@@ -168,9 +168,7 @@ def _parse_verb(template: str, start: int, following: int) -> _Verb:
     width, precision = int(found["width"] or "0"), int(found["precision"] or "0")
     if max(width, precision) > MAX_WIDTH:
         raise FunctionError(f"the verb at offset {offset} asks for more than {MAX_WIDTH:,} characters", 0)
-    return _Verb(
-        found[0], offset, found["mode"], found["flags"], width, precision if found["dot"] else None, argument
-    )
+    return _Verb(found[0], offset, found["mode"], found["flags"], width, precision if found["dot"] else None, argument)
 
 
 def _render(verb: _Verb, arg: Value) -> str:

@@ -98,9 +98,7 @@ def cidrsubnet(prefix: str, newbits: int | Decimal, netnum: int | Decimal) -> Va
         raise FunctionError("the prefix cannot be extended by a negative number of bits", 1)
     length = network.length + more
     if length > network.width:
-        raise FunctionError(
-            f"insufficient address space to extend prefix of {network.length} by {more}", 1
-        )
+        raise FunctionError(f"insufficient address space to extend prefix of {network.length} by {more}", 1)
     if not 0 <= number < 1 << more:
         raise FunctionError(f"prefix extension of {more} does not accommodate a subnet numbered {number}", 2)
     return str(_Network(network.start + (number << (network.width - length)), length, network.width))

@@ -318,4 +318,3 @@ def _check_count(found: Function, given: int) -> None:
         raise FunctionError(f"{found.name}() needs {least}{required} arguments, {given} given: missing {missing}")
     if found.variadic is None and given > required:
         raise FunctionError(f"{found.name}() takes {required} arguments, {given} given", required)
-

@@ -87,7 +87,10 @@ def test_the_canonical_form_of_the_usual_arguments() -> None:
         ({"gpus": "many"}, "are no GPUs"),
         ({"extra_hosts": ["db"]}, "no entry for /etc/hosts"),
         ({"attach": True, "restart": "always"}, "wait for ever"),
-        ({"image": Reference("volume", "volume.a", "1")}, "volume.a is of kind volume, and one of kind image is needed here"),
+        (
+            {"image": Reference("volume", "volume.a", "1")},
+            "volume.a is of kind volume, and one of kind image is needed here",
+        ),
     ],
 )
 def test_mistakes_are_said(given: dict[str, Any], text: str) -> None:
