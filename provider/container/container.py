@@ -42,7 +42,12 @@ _T = TypeVar("_T")
 
 
 class Container(Kind):
-    """Containers. Their mark is a set of labels; the content of ``file`` blocks is not read back."""
+    """A container on Docker or Podman.
+
+    Limits, the restart policy, networks and whether it runs change in place; the rest replaces it. It
+    carries its ownership mark in labels. What `file` blocks put into it is not read back; their digests are
+    compared instead.
+    """
 
     name: ClassVar[str] = "container"
     model: ClassVar[type[Model]] = ContainerModel

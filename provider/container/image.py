@@ -45,7 +45,11 @@ _BUILD_HOW = ("no_cache", "pull", "cache_from", "secrets", "ssh", "builder")
 
 
 class Image(Kind):
-    """Images that containers are made from."""
+    """An OCI image: pulled, built, or made from an archive or a distribution's packages.
+
+    The digest of a pulled one is kept in `hythe.lock.hcl`, so that its name means the same content until
+    `hythe init --upgrade`. Pulled images carry no ownership mark: the state owns them.
+    """
 
     name = "image"
     model = ImageModel

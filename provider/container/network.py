@@ -35,7 +35,11 @@ from hythe.provider.protocol import (
 
 
 class Network(Kind):
-    """Networks that containers join."""
+    """A network of the engine, for containers of one host.
+
+    Two of one name are refused, although engines allow them. When it is replaced, the containers that Hythe
+    made are joined to the new one.
+    """
 
     name = "network"
     model = NetworkModel

@@ -40,7 +40,11 @@ _FROM_STATE = ("type", "host", "seed", "protected", "allow_data_loss", "content_
 
 
 class Volume(Kind):
-    """Volumes that containers mount."""
+    """A volume of the engine.
+
+    It outlives the containers that use it. Replacing it loses what is in it, and needs `allow_data_loss`;
+    removing it is refused while it is `protected`.
+    """
 
     name = "volume"
     model = VolumeModel
