@@ -14,7 +14,7 @@ from hythe.state.session import Session
 from hythe.state.store import StateStore
 
 RECORDS = 1_000
-ROUNDS = 15
+ROUNDS = 41
 SMALL, LARGE = 100, 20_000
 
 
