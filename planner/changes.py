@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
-from hythe.diagnostic import Diagnostic, Range, error
+from hythe.diagnostic import Diagnostic, error
 from hythe.planner.diff import (
     FieldChange,
     apply_ignored,
@@ -236,10 +236,6 @@ class ChangeMaker:
                 "accept that, or take the change back."
             )
             found.append(error("Change would lose data", text, place, address=change.address))
-        if change.action is Action.REPLACE and lifecycle.create_before_destroy:
-            problem = _cannot_coexist(block, change)
-            if problem is not None:
-                found.append(problem)
 
 
 def settled(block: CompiledBlock, desired: Desired, observed: Mapping[str, Any]) -> Attributes:
@@ -268,24 +264,6 @@ def for_replacement(block: CompiledBlock, desired: Desired, wanted: Mapping[str,
         for name, value in wanted.items()
         if name in desired.attributes or not (attributes[name].engine_default or attributes[name].computed)
     }
-
-
-def _cannot_coexist(block: CompiledBlock, change: Change) -> Diagnostic | None:
-    kind = block.kind
-    before, after = change.before or {}, change.after or {}
-    if not kind.unique_name or kind.has_swap or before.get("name") != after.get("name"):
-        return None
-    if change.tainted:
-        # what never became ready is not worth keeping until the new one is there: it is destroyed first
-        return None
-    place: Range | None = block.block.lifecycle.range
-    return error(
-        "create_before_destroy is not possible",
-        f"{change.address} must be replaced, and two of kind {kind.name} cannot exist under one name "
-        f'("{before.get("name")}"). Give it another name, or leave create_before_destroy out.',
-        place,
-        address=change.address,
-    )
 
 
 def _word(disruption: Disruption) -> str:
@@ -319,7 +297,7 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         range=block.block.range,
         after_sensitive=desired.sensitive,
     )
-    pending = [a for a in desired.reads if _pending(builder, a)]
+    pending = sorted(a for a in desired.reads if _pending(builder, a))
     if not is_known(desired.attributes) or (pending and block.depends_on):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
         why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
@@ -341,5 +319,8 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
 
 
 def _pending(builder: Builder, address: str) -> bool:
+    """Whether an instance is to be made, or changed: reading before that would show what it was."""
     planned: Planned | None = builder.planned.get(address)
-    return planned is not None and isinstance(planned.id, Unknown)
+    change = builder.kept.get(address)
+    changes = change is not None and change.action in (Action.UPDATE, Action.UPDATE_RESTART)
+    return changes or (planned is not None and isinstance(planned.id, Unknown))

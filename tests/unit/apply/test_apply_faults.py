@@ -205,6 +205,36 @@ def test_data_that_is_known_late_is_read_during_apply(house: Any) -> None:
     assert "data.thing.found" not in house.state.instances
 
 
+def test_data_that_waits_for_what_changes_is_read_during_apply(house: Any) -> None:
+    text = """
+    resource "thing" "a" {
+      name = "a"
+      size = 1
+    }
+    data "thing" "found" {
+      name       = "a"
+      depends_on = [thing.a]
+    }
+    output "size" { value = data.thing.found.size }
+    """
+    house.apply(text)
+    assert house.plan(text) == ""
+    larger = text.replace("size = 1", "size = 2")
+    assert "read         data.thing.found - thing.a changes first" in house.plan(larger)
+    house.apply(larger)
+    assert house.state.outputs["size"].value == 2
+    assert house.plan(larger) == ""
+
+
+def test_an_end_is_told_before_the_begin_of_what_waited_for_it(house: Any) -> None:
+    links = "".join(f'resource "thing" "t{i}" {{ uses = thing.t{i - 1} }}\n' for i in range(1, 9))
+    house.apply('resource "thing" "t0" {}\n' + links)
+    told = house.told()
+    for i in range(1, 9):
+        begin = next(n for n, line in enumerate(told) if line == f"started create thing.t{i}")
+        assert any(f"thing.t{i - 1}" in line and not line.startswith("started") for line in told[:begin])
+
+
 def test_postconditions_hold_back_what_depends(house: Any) -> None:
     text = """
     resource "thing" "a" {

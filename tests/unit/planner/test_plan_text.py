@@ -310,6 +310,60 @@ def test_create_before_destroy_needs_another_name() -> None:
     assert problems(text, state)[0].summary == "create_before_destroy is not possible"
 
 
+def test_create_before_destroy_spreads_to_what_is_used() -> None:
+    state = state_of(
+        base={"name": "old-base", "color": "red"},
+        mid={"name": "old-mid", "_": {"dependencies": ("thing.base",)}},
+        top={"name": "old-top", "_": {"dependencies": ("thing.mid",)}},
+    )
+    text = """
+    resource "thing" "base" {
+      name  = "base"
+      color = "blue"
+    }
+    resource "thing" "mid" {
+      name = "mid"
+      peer = thing.base
+    }
+    resource "thing" "top" {
+      name = "top"
+      peer = thing.mid
+      lifecycle {
+        create_before_destroy = true
+      }
+    }
+    """
+    lines = plan(text, state).splitlines()
+    assert [line.split(" - ")[0] for line in lines] == [
+        "replace      thing.base (create first)",
+        "replace      thing.mid (create first)",
+        "replace      thing.top (create first)",
+    ]
+
+
+def test_create_before_destroy_that_cannot_spread_is_refused_by_the_plan() -> None:
+    state = state_of(
+        base={"name": "base", "color": "red"},
+        top={"name": "old-top", "_": {"dependencies": ("thing.base",)}},
+    )
+    text = """
+    resource "thing" "base" {
+      name  = "base"
+      color = "blue"
+    }
+    resource "thing" "top" {
+      name = "top"
+      peer = thing.base
+      lifecycle {
+        create_before_destroy = true
+      }
+    }
+    """
+    (found,) = problems(text, state)
+    assert found.summary == "create_before_destroy is not possible"
+    assert "thing.top uses it and has create_before_destroy" in found.detail
+
+
 def test_two_instances_of_one_name() -> None:
     text = """
     resource "thing" "a" {
