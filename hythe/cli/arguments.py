@@ -81,6 +81,26 @@ def normalise(words: Sequence[str], parameters: Sequence[click.Parameter]) -> No
     return out
 
 
+def words_apart(words: Sequence[str], parameters: Sequence[click.Parameter], after: int) -> list[str]:
+    """Put ``--`` behind the first ``after`` arguments, so that what follows is no option of ours."""
+    known = _options(parameters)
+    at = arguments = 0
+    while at < len(words) and words[at] != "--":
+        word = words[at]
+        if not word.startswith("-") or word == "-":
+            arguments += 1
+            if arguments > after:
+                return [*words[:at], "--", *words[at:]]
+        elif "=" not in word:
+            option = known.get(word) or known.get("-" + word)
+            if option is None and _is_short_group(word, known):
+                option = known.get("-" + word[-1])
+            if option is not None and not option.is_flag and not isinstance(option.type, click.types.BoolParamType):
+                at += 1
+        at += 1
+    return list(words)
+
+
 class Command(click.Command):
     """A command that takes OpenTofu's spelling of options."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from hythe.cli import options
-from hythe.cli.arguments import Command, usage_error
+from hythe.cli.arguments import Command, usage_error, words_apart
 from hythe.cli.containers import Target, engine_failures, locate
 from hythe.cli.containers import select as select_containers
 from hythe.cli.context import Cli, fail
@@ -23,7 +23,14 @@ from hythe.cli.logs import frames
 from hythe.cli.workspace import Workspace
 
 
-@click.command(cls=Command)
+class _CommandWithWords(Command):
+    """After the address, the first word that is no option begins the command; its options are its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, words_apart(args, self.get_params(ctx), after=1))
+
+
+@click.command(cls=_CommandWithWords)
 @click.argument("address")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.option("--interactive", "-i", is_flag=True, help="Give it standard input.")
@@ -47,9 +54,9 @@ def command(
     state_path: str | None,
     no_color: bool,
 ) -> int:
-    """Run a command in a container: hythe exec [-it] ADDRESS -- COMMAND. Its exit code is passed on."""
+    """Run a command in a container: hythe exec [-it] ADDRESS COMMAND. Its exit code is passed on."""
     if not words:
-        usage_error("Say what to run: hythe exec ADDRESS -- COMMAND.")
+        usage_error("Say what to run: hythe exec ADDRESS COMMAND.")
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise fail(
             "No terminal", "--tty needs a terminal on both ends, and input or output here is none. Leave -t out."

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hythe.cli import options
-from hythe.cli.arguments import Command, normalise
+from hythe.cli.arguments import Command, normalise, words_apart
 
 
 @click.command(cls=Command)
@@ -83,3 +83,19 @@ def test_plan_request() -> None:
 def test_options_that_exclude_each_other(words: list[str]) -> None:
     with pytest.raises(click.UsageError, match=r"exclude each other|normal plan"):
         request(*words)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["web", "sh", "-c", "exit 3"], ["web", "--", "sh", "-c", "exit 3"]),
+        (["-it", "web", "ls", "-out=x"], ["-it", "web", "--", "ls", "-out=x"]),
+        (["-out", "f", "web", "ls"], ["-out", "f", "web", "--", "ls"]),
+        (["-input", "web", "ls"], ["-input", "web", "--", "ls"]),
+        (["web", "-t", "ls", "-t"], ["web", "-t", "--", "ls", "-t"]),
+        (["web", "--", "ls", "--", "x"], ["web", "--", "ls", "--", "x"]),
+        (["web"], ["web"]),
+    ],
+)
+def test_options_of_a_command_to_run_are_its_own(given: list[str], wanted: list[str]) -> None:
+    assert words_apart(given, sample.params, after=1) == wanted
