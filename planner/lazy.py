@@ -1,0 +1,191 @@
+"""The names of a configuration as lazy values: they note which instances were really read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hythe.address import Key
+from hythe.modules.language.elements import Elements
+from hythe.planner.program import CompiledBlock
+from hythe.value import ANY, Lazy, Unknown, Value
+
+if TYPE_CHECKING:
+    from hythe.planner.expand import Evaluation
+
+
+class Block(Lazy):
+    """The value of a whole block: its instances, read one by one."""
+
+    __slots__ = ("block", "evaluation", "expansion")
+
+    def __init__(self, evaluation: Evaluation, block: CompiledBlock) -> None:
+        self.evaluation, self.block = evaluation, block
+        self.expansion = evaluation.expansion(block)
+
+    def _one(self, key: Key, reads: set[str]) -> Value:
+        reads.add(str(self.block.address.instance(key)))
+        return self.evaluation.world.instance(self.block, key)
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        if self.expansion.failed:
+            return Unknown(ANY)
+        if not self.expansion.repetition:
+            value = self._one(None, reads)
+            return value if isinstance(value, Unknown) else value[key]
+        reads |= self.expansion.reads
+        if key not in self.expansion.values or isinstance(key, bool):
+            raise KeyError(key)
+        return self._one(key, reads)
+
+    def force(self, reads: set[str]) -> Value:
+        expansion = self.expansion
+        if expansion.failed:
+            return Unknown(ANY)
+        if not expansion.repetition:
+            return self._one(None, reads)
+        reads |= expansion.reads
+        if expansion.repetition == "count":
+            return tuple(self._one(key, reads) for key in expansion.keys)
+        return {str(key): self._one(key, reads) for key in expansion.keys}
+
+    def keys(self) -> Iterator[str]:
+        if self.expansion.repetition:
+            return map(str, self.expansion.keys)
+        return iter(self.block.kind.schema.attributes)
+
+    def elements(self) -> Iterable[tuple[str | int, Value]] | None:
+        if not self.expansion.repetition or self.expansion.failed:
+            return None
+        return [(key, Element(self, key)) for key in self.expansion.keys if key is not None]
+
+
+class Element(Lazy):
+    """One instance of a repeated block, read when it is used."""
+
+    __slots__ = ("key", "owner")
+
+    def __init__(self, owner: Block, key: str | int) -> None:
+        self.owner, self.key = owner, key
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        value = self.force(reads)
+        return value if isinstance(value, Unknown) else value[key]
+
+    def force(self, reads: set[str]) -> Value:
+        return self.owner.get(self.key, reads)
+
+    def keys(self) -> Iterator[str]:
+        return iter(self.owner.block.kind.schema.attributes)
+
+
+class Kinds(Lazy):
+    """``vm``, ``data.image``: the blocks of one kind."""
+
+    __slots__ = ("blocks", "evaluation")
+
+    def __init__(self, evaluation: Evaluation, blocks: dict[str, CompiledBlock]) -> None:
+        self.evaluation, self.blocks = evaluation, blocks
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        return Block(self.evaluation, self.blocks[str(key)])
+
+    def force(self, reads: set[str]) -> Value:
+        return {name: Block(self.evaluation, block).force(reads) for name, block in self.blocks.items()}
+
+    def keys(self) -> Iterator[str]:
+        return iter(self.blocks)
+
+
+class Names(Lazy):
+    """A namespace of ready values or lazies (``data``)."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, names: Mapping[str, Value]) -> None:
+        self.names = names
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        return self.names[str(key)]
+
+    def force(self, reads: set[str]) -> Value:
+        return {k: v.force(reads) if isinstance(v, Lazy) else v for k, v in self.names.items()}
+
+    def keys(self) -> Iterator[str]:
+        return iter(self.names)
+
+
+class Locals(Lazy):
+    """``local``: values computed once, each with what it read."""
+
+    __slots__ = ("evaluation",)
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        found = self.evaluation.local(str(key))
+        if not found.element_reads or not isinstance(found.value, (dict, tuple)):
+            reads |= found.base_reads
+            for more in found.element_reads.values():
+                reads |= more
+            return found.value
+        return Tracked(found)
+
+    def force(self, reads: set[str]) -> Value:
+        values = {name: self.get(name, reads) for name in self.evaluation.program.locals}
+        return {k: v.force(reads) if isinstance(v, Lazy) else v for k, v in values.items()}
+
+    def keys(self) -> Iterator[str]:
+        return iter(self.evaluation.program.locals)
+
+
+class Tracked(Lazy):
+    """A collection whose elements each know what was read for them."""
+
+    __slots__ = ("elements_",)
+
+    def __init__(self, elements: Elements) -> None:
+        self.elements_ = elements
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        value = self.elements_.value
+        if isinstance(value, tuple) and (not isinstance(key, int) or not 0 <= key < len(value)):
+            raise KeyError(key)
+        found = value[key]
+        reads |= self.elements_.base_reads
+        reads |= self.elements_.element_reads.get(key, set())
+        return found
+
+    def force(self, reads: set[str]) -> Value:
+        reads |= self.elements_.base_reads
+        for more in self.elements_.element_reads.values():
+            reads |= more
+        return self.elements_.value
+
+    def keys(self) -> Iterator[str]:
+        value = self.elements_.value
+        return iter(value) if isinstance(value, dict) else iter(())
+
+    def elements(self) -> Iterable[tuple[str | int, Value]] | None:
+        value = self.elements_.value
+        keys = range(len(value)) if isinstance(value, tuple) else value
+        return [(key, TrackedElement(self, key)) for key in keys]
+
+
+class TrackedElement(Lazy):
+    """One element of a tracked collection, noted as read when it is used."""
+
+    __slots__ = ("key", "owner")
+
+    def __init__(self, owner: Tracked, key: str | int) -> None:
+        self.owner, self.key = owner, key
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        value = self.force(reads)
+        if isinstance(value, Unknown):
+            return value
+        return value[key]
+
+    def force(self, reads: set[str]) -> Value:
+        return self.owner.get(self.key, reads)
