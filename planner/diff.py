@@ -62,7 +62,7 @@ def compare(
 def same(spec: Attribute, before: Any, after: Any) -> bool:
     """Whether two canonical values of an argument are equal."""
     if before is None or after is None:
-        if spec.nested is not None or isinstance(before or after, (list, dict)):
+        if spec.nested is not None or isinstance(after if before is None else before, (list, dict)):
             return not before and not after and (before is None or after is None)
         return before is after
     if isinstance(after, Unknown) or isinstance(before, Unknown):
@@ -146,7 +146,7 @@ def _same_block(schema: Schema, before: Any, after: Any) -> bool:
         return False
     for name, spec in schema.attributes.items():
         b, a = before.get(name), after.get(name)
-        if a is None and (spec.engine_default or spec.computed):
+        if spec.write_only or (a is None and (spec.engine_default or spec.computed)):
             continue
         if not same(spec, b, a):
             return False
@@ -215,11 +215,10 @@ def planned_update(
                 out.pop(name, None)
             else:
                 out[name] = desired[name]
-        elif spec.write_only and name in desired:
-            out[name] = desired[name]
         elif spec.computed and spec.volatile and changes:
             out[name] = Unknown(unknown_type(spec))
-    return out
+    # in the order of the schema, whatever order the engine tells things in
+    return {name: out[name] for name in schema.attributes if name in out} if changes else out
 
 
 def describe(change: FieldChange, *, drift: bool) -> str:
