@@ -28,8 +28,9 @@ def instance_of(
 ) -> InstanceState:
     """The instance as it is recorded."""
     change = node.change
-    kept = storable(kind.schema, attributes)
-    sensitive = tuple(dict.fromkeys((*wish.sensitive, *kind.schema.sensitive_paths(kept))))
+    schema = kind.data_schema if change.mode == "data" else kind.schema
+    kept = storable(schema, attributes)
+    sensitive = tuple(dict.fromkeys((*wish.sensitive, *schema.sensitive_paths(kept))))
     return InstanceState(
         change.address,
         id,

@@ -7,7 +7,6 @@ plan said is refused.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from hythe.planner.apply_graph import Node, Op
 from hythe.planner.diff import compare, same
 from hythe.planner.plan import Action, Change, Disruption
 from hythe.provider.protocol import Attributes, Kind
-from hythe.provider.schema import Attribute, Effect, Path, Schema
+from hythe.provider.schema import Attribute, Effect, Path, Schema, storable
 from hythe.state.model import OutputState, State
 from hythe.value import Reference, Unknown, is_known
 
@@ -29,6 +28,9 @@ class Evaluator(Protocol):
         self, address: str, state: State
     ) -> tuple[Attributes, tuple[Path, ...], tuple[str, ...], list[Diagnostic]]:
         """What an instance shall be, paths of its sensitive values, instances it rests on, findings."""
+
+    def preconditions(self, address: str, state: State) -> list[Diagnostic]:
+        """What of the conditions for making or changing the instance is not met."""
 
     def postconditions(self, address: str, state: State) -> list[Diagnostic]:
         """What the instance as it is now violates."""
@@ -53,8 +55,11 @@ def wish_of(node: Node, kind: Kind, evaluator: Evaluator, state: State) -> tuple
     change = node.change
     after = change.after or {}
     if node.op is Op.ADOPT or not (node.op is Op.READ or _needs_evaluation(kind.schema, after)):
+        found = evaluator.preconditions(change.address, state)
+        if has_errors(found):
+            return None, found
         known = {k: v for k, v in after.items() if not isinstance(v, Unknown)}
-        return Wish(known, change.after_sensitive, change.depends_on, change.changed), []
+        return Wish(known, change.after_sensitive, change.depends_on, change.changed), found
     attributes, sensitive, dependencies, found = evaluator.attributes(change.address, state)
     if has_errors(found):
         return None, found
@@ -74,7 +79,8 @@ def wish_of(node: Node, kind: Kind, evaluator: Evaluator, state: State) -> tuple
 
 
 def _needs_evaluation(schema: Schema, after: Mapping[str, Any]) -> bool:
-    if _holds_write_only(schema):
+    if schema.write_only:
+        # such values are not in a plan
         return True
     attributes = schema.attributes
     for name, value in after.items():
@@ -83,14 +89,6 @@ def _needs_evaluation(schema: Schema, after: Mapping[str, Any]) -> bool:
             if spec is None or not spec.computed:
                 return True
     return False
-
-
-@functools.cache
-def _holds_write_only(schema: Schema) -> bool:
-    """Such values are not in a saved plan."""
-    return any(
-        a.write_only or (a.nested is not None and _holds_write_only(a.nested)) for a in schema.attributes.values()
-    )
 
 
 def _updated(kind: Kind, change: Change, wish: Wish, before: Mapping[str, Any]) -> tuple[Wish, Diagnostic | None]:
@@ -125,7 +123,7 @@ def _weakens(node: Node, kind: Kind, attributes: Attributes) -> bool:
 
 def _moved(kind: Kind, change: Change, attributes: Attributes, names: tuple[str, ...]) -> Diagnostic | None:
     """The finding that an argument is not what the plan showed."""
-    after = change.after or {}
+    after, attributes = change.after or {}, storable(kind.schema, attributes)
     for name in names:
         spec = kind.schema.attributes[name]
         planned, now = after.get(name), attributes.get(name)

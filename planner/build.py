@@ -26,7 +26,7 @@ from hythe.provider.protocol import Attributes, Kind, Observed, Presence
 from hythe.provider.registry import Registry
 from hythe.provider.schema import Path
 from hythe.state.model import InstanceState, State
-from hythe.value import ANY, Instance, Reference, Unknown, Value
+from hythe.value import ANY, Instance, Reference, Unknown, Value, is_known
 
 Observe = Callable[[InstanceState], "Observed | Unreachable"]
 """What refreshing found of an object; what was not refreshed is answered from state."""
@@ -119,7 +119,7 @@ class Builder:
             planned = self.planned.get(address)
             if planned is None:
                 return Unknown(ANY)
-            attributes = expose(block.kind.schema, planned.attributes, planned.sensitive, self.resolve)
+            attributes = expose(block.schema, planned.attributes, planned.sensitive, self.resolve)
             found = Instance(attributes, block.block.kind, address, planned.id)
             self._values[address] = found
         return found
@@ -137,7 +137,7 @@ class Builder:
         planned = self.planned.get(reference.address)
         if block is None or planned is None:
             return Unknown(ANY)
-        attributes = expose(block.kind.schema, planned.attributes, planned.sensitive, address_of)
+        attributes = expose(block.schema, planned.attributes, planned.sensitive, address_of)
         return Instance(attributes, reference.kind, reference.address, planned.id)
 
     # -- the walk -------------------------------------------------------------------------------
@@ -190,6 +190,16 @@ class Builder:
                 data_read(self, block, text, desired)
             else:
                 self.maker.managed(block, text, desired)
+            if block.postconditions:
+                self._postconditions(block, key, text)
+
+    def _postconditions(self, block: CompiledBlock, key: Key, address: str) -> None:
+        """Check what can be told already; what cannot is checked when the instance is done."""
+        if address not in self.kept or self.options.mode is Mode.REFRESH_ONLY:
+            return
+        scope = self.evaluation.instance_scope(block, key)
+        scope.roots = {**scope.roots, "self": self.instance(block, key)}
+        self.evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
 
     def _leave_out(self, address: Address, text: str) -> None:
         """An instance that takes no part is seen as the state has it; users of an excluded one go with it."""
@@ -312,7 +322,7 @@ class Builder:
             if not self.selection.wants(("output", name)):
                 continue
             change = checks.output(self, name, block, compiled, rules)
-            if change is not None:
+            if change is not None and (is_known(change.after) or self.options.mode is Mode.NORMAL):
                 self.result.outputs.append(change)
         for name, old in sorted(self.state.outputs.items()):
             if name not in self.program.outputs and not self.options.targets:

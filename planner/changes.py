@@ -25,7 +25,7 @@ from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
 from hythe.planner.program import CompiledBlock
 from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Attributes, Presence
-from hythe.provider.schema import Effect, Path
+from hythe.provider.schema import Effect, Path, storable
 from hythe.state.model import InstanceState
 from hythe.value import STRING, Reference, Unknown, is_known
 
@@ -125,7 +125,7 @@ class ChangeMaker:
         from hythe.planner.build import Planned
 
         schema, desired = subject.block.kind.schema, subject.desired
-        after = planned_new(schema, desired.attributes)
+        after = storable(schema, planned_new(schema, desired.attributes))
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
         change = subject.change(Action.CREATE, after=after, after_sensitive=sensitive, causes=(cause,), **outcome)
         self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), subject.host))
@@ -141,12 +141,12 @@ class ChangeMaker:
         forced = self._forced(subject, prior)
         replaced = bool(forced) or any(c.effect is Effect.REPLACE for c in changes)
         if replaced:
-            after = planned_new(schema, for_replacement(block, desired, wanted))
+            after = storable(schema, planned_new(schema, for_replacement(block, desired, wanted)))
             action, disruption = Action.REPLACE, Disruption.REPLACE
             if kind.holds_data:
                 disruption = Disruption.DATA_LOSS
         else:
-            after = planned_update(schema, observed, wanted, changes)
+            after = storable(schema, planned_update(schema, observed, wanted, changes))
             effect = max((c.effect for c in changes), default=Effect.LIVE)
             disruption = _DISRUPTION[effect]
             action = Action.NOOP if not changes else Action.UPDATE
@@ -285,7 +285,7 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
     from hythe.planner.build import DataRequest, Planned
 
     kind = block.kind
-    schema = kind.schema
+    schema = block.schema
     host = desired.host.address if desired.host is not None else None
     base = Change(
         address=address,
@@ -301,14 +301,17 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
     if not is_known(desired.attributes) or (pending and block.depends_on):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
         why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
-        change = with_fields(base, action=Action.READ, after=after, causes=(Cause(why, range=block.block.range),))
-        builder.keep(change, Planned(after, desired.sensitive, Unknown(STRING), host))
+        cause = Cause(why, range=block.block.range)
+        sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
+        change = with_fields(base, action=Action.READ, after=after, after_sensitive=sensitive, causes=(cause,))
+        builder.keep(change, Planned(after, sensitive, Unknown(STRING), host))
         return
     given = builder.data.get(address)
     if given is None:
         builder.result.requests.append(DataRequest(address, kind.name, desired.attributes, host))
         after = {n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}
-        builder.planned[address] = Planned(after, desired.sensitive, Unknown(STRING), host)
+        sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
+        builder.planned[address] = Planned(after, sensitive, Unknown(STRING), host)
     elif isinstance(given, Diagnostic):
         builder.result.diagnostics.append(given.at(block.block.range, address))
         builder.planned[address] = Planned({}, (), Unknown(STRING), host)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from hythe.diagnostic import Range, error, warning
 from hythe.modules.config import OutputBlock
 from hythe.modules.language.compile import Compiled
+from hythe.planner.diff import equal_values
 from hythe.planner.expand import foreign_host_references
-from hythe.planner.exposure import plain
+from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Cause, Change, Disruption, OutputChange
 from hythe.planner.program import CompiledRule
 from hythe.provider.schema import Path
-from hythe.value import EPHEMERAL, SENSITIVE
 
 if TYPE_CHECKING:
     from hythe.planner.build import Builder
@@ -143,35 +143,14 @@ def output(
     builder: Builder, name: str, block: OutputBlock, compiled: Compiled, rules: tuple[CompiledRule, ...]
 ) -> OutputChange | None:
     """Evaluate a root output and compare it with the one in state."""
-    from hythe.modules.language.types import type_of
-
     scope = builder.evaluation.scope()
-    builder.evaluation.check_rules(rules, scope, "Output precondition failed")
-    before = len(builder.evaluation.diagnostics)
-    value = compiled.evaluate(scope)
-    if len(builder.evaluation.diagnostics) > before or not builder.untold.isdisjoint(scope.reads):
+    found = evaluate_output(builder.evaluation, scope, name, block, compiled, rules)
+    if found is None or not builder.untold.isdisjoint(scope.reads):
         return None
-    sensitive_paths: list[Path] = []
-    marks: set[str] = set()
-    content = plain(value, (), sensitive_paths, marks, reference=False)
-    if SENSITIVE in marks and not block.sensitive:
-        builder.evaluation.diagnostics.append(
-            error(
-                "Output refers to sensitive values",
-                f'The output "{name}" holds a sensitive value. Add sensitive = true to it, so that it is not '
-                "shown, or use nonsensitive() if it may be.",
-                block.value.range,
-            )
-        )
-    if EPHEMERAL in marks:
-        text = f'The output "{name}" would be stored in the state, and its value is ephemeral.'
-        builder.evaluation.diagnostics.append(error("Invalid use of ephemeral value", text, block.value.range))
+    content, kind = found
     old = builder.state.outputs.get(name)
-    return OutputChange(
-        name,
-        old.value if old is not None else None,
-        content,
-        type_of(value),
-        block.sensitive,
-        existed=old is not None,
-    )
+    if old is None:
+        return OutputChange(name, None, content, kind, block.sensitive)
+    # 1 and true are equal in Python
+    revised = old.sensitive != block.sensitive or (old.value == content and not equal_values(old.value, content))
+    return OutputChange(name, old.value, content, kind, block.sensitive, existed=True, revised=revised)

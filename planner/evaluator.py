@@ -11,13 +11,14 @@ from hythe.address import Key, parse_address
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner.changes import for_replacement, settled
 from hythe.planner.expand import Evaluation
-from hythe.planner.exposure import address_of, expose, plain
+from hythe.planner.exposure import address_of, expose
+from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Change, Plan
 from hythe.planner.program import CompiledBlock, Program
 from hythe.provider.protocol import Attributes, Project, Reader
 from hythe.provider.schema import Path
 from hythe.state.model import InstanceState, OutputState, State
-from hythe.value import ANY, STRING, Instance, Reference, Unknown, Value
+from hythe.value import ANY, STRING, Instance, Reference, Unknown, Value, is_known
 
 if TYPE_CHECKING:
     from hythe.modules.language.functions.registry import Environment
@@ -51,7 +52,7 @@ class ApplyEvaluator:
         self._evaluation = Evaluation(
             program, variables, environment, self, project=project, reader=reader, lock=lock, keep_unknown=False
         )
-        self._local_order = [node[1] for node in program.order if node[0] == "local"]
+        self._conditional = any(b.preconditions for b in program.blocks.values())
 
     # -- the world ------------------------------------------------------------------------------
 
@@ -66,7 +67,7 @@ class ApplyEvaluator:
         if view is None:
             return Unknown(ANY)
         attributes, sensitive, identity = view
-        exposed = expose(block.kind.schema, attributes, sensitive, self.resolve)
+        exposed = expose(block.schema, attributes, sensitive, self.resolve)
         value = Instance(exposed, block.block.kind, address, identity)
         self._values[address] = (current, value)
         return value
@@ -86,7 +87,7 @@ class ApplyEvaluator:
             return change.after, change.after_sensitive, Unknown(STRING)
         if made_anew or change.action is Action.NOOP:
             return current.attributes, current.sensitive, current.id
-        merged = {k: current.attributes.get(k) if isinstance(v, Unknown) else v for k, v in change.after.items()}
+        merged = {k: v if is_known(v) else current.attributes.get(k) for k, v in change.after.items()}
         return merged, change.after_sensitive, current.id
 
     def resolve(self, reference: Reference) -> Value:
@@ -97,7 +98,7 @@ class ApplyEvaluator:
         if block is None or view is None:
             return Unknown(ANY)
         attributes, sensitive, identity = view
-        exposed = expose(block.kind.schema, attributes, sensitive, address_of)
+        exposed = expose(block.schema, attributes, sensitive, address_of)
         return Instance(exposed, reference.kind, reference.address, identity)
 
     # -- what apply asks for --------------------------------------------------------------------
@@ -131,6 +132,20 @@ class ApplyEvaluator:
         self._state = state
         self._evaluation.diagnostics.clear()
 
+    def preconditions(self, address: str, state: State) -> list[Diagnostic]:
+        """What of an instance's ``precondition`` blocks is not met; some could not be told before."""
+        if not self._conditional:
+            return []
+        at = parse_address(address)
+        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        if block is None or not block.preconditions:
+            return []
+        with self._mutex:
+            self._begin(state)
+            scope = self._evaluation.instance_scope(block, at.key)
+            self._evaluation.check_rules(block.preconditions, scope, "Resource precondition failed")
+            return list(self._evaluation.diagnostics)
+
     def postconditions(self, address: str, state: State) -> list[Diagnostic]:
         """What the ``postcondition`` blocks of an instance say of it as it is now."""
         at = parse_address(address)
@@ -146,9 +161,6 @@ class ApplyEvaluator:
 
     def outputs(self, state: State) -> tuple[dict[str, OutputState], list[Diagnostic]]:
         """The root outputs over the state as it is now; those that cannot be told are left out."""
-        from hythe.modules.language.types import type_of
-        from hythe.value import is_known
-
         out: dict[str, OutputState] = {}
         with self._mutex:
             self._begin(state)
@@ -158,10 +170,7 @@ class ApplyEvaluator:
                     if name in state.outputs:
                         out[name] = state.outputs[name]
                     continue
-                scope = self._evaluation.scope()
-                self._evaluation.check_rules(rules, scope, "Output precondition failed")
-                value = compiled.evaluate(scope)
-                content = plain(value, (), [], set(), reference=False)
-                if is_known(content):
-                    out[name] = OutputState(content, type_of(value), block.sensitive)
+                found = evaluate_output(self._evaluation, self._evaluation.scope(), name, block, compiled, rules)
+                if found is not None and is_known(found[0]):
+                    out[name] = OutputState(*found, block.sensitive)
             return out, list(self._evaluation.diagnostics)

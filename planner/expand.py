@@ -213,17 +213,20 @@ class Evaluation:
         values = {}
         for name, value in raw.items():
             if value is not None:
-                spec = block.kind.schema.attributes.get(name)
+                spec = block.schema.attributes.get(name)
                 as_reference = spec is None or spec.nested is not None or bool(spec.reference)
                 values[name] = plain(value, (name,), sensitive, marks, reference=as_reference)
-        schema = block.kind.schema
+        schema = block.schema
         problems: list[tuple[Path, str]] = []
-        if block.block.mode == "data":
+        if block.block.mode == "data" and block.kind.data_model is None:
+            # what selects an object of the kind need not be all that makes one
             attributes = values
         else:
             attributes, problems = schema.decode(values)
         for path, text in problems:
             place = block.body.range_of(path) or block.block.range
+            if any(path[: len(hidden)] == hidden for hidden in sensitive):
+                text = "the value is not suitable, and as it is sensitive the message about it is not shown"
             self.diagnostics.append(error("Invalid argument", _sentence(path, text), place, address=address))
         if len(self.diagnostics) > before and any(d.is_error for d in self.diagnostics[before:]):
             return None
@@ -239,7 +242,7 @@ class Evaluation:
         return Desired(
             attributes,
             given,
-            tuple(dict.fromkeys((*sensitive, *schema.sensitive_paths(attributes)))),
+            tuple(dict.fromkeys((*map(schema.stable_path, sensitive), *schema.sensitive_paths(attributes)))),
             frozenset(scope.reads),
             host if isinstance(host, Reference) else None,
         )

@@ -52,7 +52,7 @@ class Block(Lazy):
     def keys(self) -> Iterator[str]:
         if self.expansion.repetition:
             return map(str, self.expansion.keys)
-        return iter(self.block.kind.schema.attributes)
+        return iter(self.block.schema.attributes)
 
     def elements(self) -> Iterable[tuple[str | int, Value]] | None:
         if not self.expansion.repetition or self.expansion.failed:
@@ -76,7 +76,7 @@ class Element(Lazy):
         return self.owner.get(self.key, reads)
 
     def keys(self) -> Iterator[str]:
-        return iter(self.owner.block.kind.schema.attributes)
+        return iter(self.owner.block.schema.attributes)
 
 
 class Kinds(Lazy):

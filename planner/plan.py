@@ -95,7 +95,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class OutputChange:
-    """A root output before and after. ``after`` may be Unknown; None with ``removed``."""
+    """A root output before and after. ``after`` may be Unknown; None with ``removed``.
+
+    ``revised``: its type changes, or whether it is sensitive, though its value looks the same.
+    """
 
     name: str
     before: Any
@@ -104,11 +107,12 @@ class OutputChange:
     sensitive: bool = False
     removed: bool = False
     existed: bool = False
+    revised: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to tell."""
-        return self.removed or not self.existed or self.before != self.after
+        return self.removed or not self.existed or self.revised or self.before != self.after
 
 
 @dataclass(frozen=True, slots=True)

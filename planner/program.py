@@ -18,7 +18,7 @@ from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.references import Traversal
 from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
-from hythe.provider.schema import Schema, schema_of
+from hythe.provider.schema import Schema
 
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "lifecycle", "provider"})
 BUILT_IN_ROOTS = frozenset({"var", "local", "data", "each", "count", "self", "path", "hythe", "terraform"})
@@ -42,6 +42,7 @@ class CompiledBlock:
 
     block: ResourceBlock
     kind: Kind
+    schema: Schema
     body: CompiledBody
     count: Compiled | None
     for_each: Compiled | None
@@ -157,10 +158,10 @@ def _compile_block(
         found.append(error("Unknown kind", f'There is no kind "{block.kind}".{hint}', block.range))
         return None
     kind = registry.kind(block.kind)
+    own = kind.data_schema if block.mode == "data" else kind.schema
     key = (block.mode, block.kind)
     if key not in schemas:
-        model = kind.data_model if block.mode == "data" else None
-        schemas[key] = body_schema(schema_of(model) if model is not None else kind.schema)
+        schemas[key] = body_schema(own)
     schema = schemas[key]
     if block.mode == "data" and kind.data_model is None:
         # selecting an existing object needs few of the arguments that make one
@@ -171,8 +172,7 @@ def _compile_block(
             },
             blocks=schema.blocks,
         )
-    own = kind.data_model if block.mode == "data" else None
-    computed = _computed_arguments(block, kind.schema if own is None else schema_of(own), found)
+    computed = _computed_arguments(block, own, found)
     body, problems = compile_body(block.body, schema, ignore=META_ARGUMENTS | computed)
     found += problems
     _check_ignored(block, kind, found)
@@ -180,6 +180,7 @@ def _compile_block(
     return CompiledBlock(
         block=block,
         kind=kind,
+        schema=own,
         body=body,
         count=_compile(block.count),
         for_each=_compile(block.for_each),

@@ -21,7 +21,7 @@ from hythe.provider.protocol import (
     ReadContext,
     ReadRequest,
 )
-from hythe.provider.schema import Effect, Model, Number, Ref, attr, block
+from hythe.provider.schema import Effect, Model, Number, Ref, attr, block, storable
 from hythe.value import Reference, is_known
 
 
@@ -31,6 +31,7 @@ class Part(Model):
     name: str = attr(..., description="Name.")
     weight: Any = attr(1, description="Any number.", effect=Effect.LIVE)
     note: str | None = attr(description="Chosen by the world when left out.", engine_default=True, effect=Effect.LIVE)
+    key: str | None = attr(description="Not stored.", write_only=True, effect=Effect.LIVE)
 
 
 class ThingModel(Model):
@@ -101,7 +102,7 @@ class MemoryKind(Kind):
         if "flavor" in self.schema.attributes:
             attributes.setdefault("flavor", "vanilla")
         if "part" in attributes:
-            attributes["part"] = [{"note": "none", **p} for p in attributes["part"]]
+            attributes["part"] = [{"note": "none", **p} for p in storable(self.schema, attributes)["part"]]
         return attributes
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:

@@ -262,6 +262,11 @@ class Kind:
         """The compiled schema."""
         return schema_of(self.model)
 
+    @property
+    def data_schema(self) -> Schema:
+        """The compiled schema of ``data`` blocks and of what they give."""
+        return self.schema if self.data_model is None else schema_of(self.data_model)
+
     # -- pure: the planner calls these; no IO but through the recorded reader ------------------
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:

@@ -237,7 +237,7 @@ Number = Annotated[Any, BeforeValidator(_exact), Display("number")]
 class Schema:
     """The compiled form of a model: attributes by name, in declaration order."""
 
-    __slots__ = ("_adapters", "_blocks", "_secret", "attributes", "engine_defaults", "model")
+    __slots__ = ("_adapters", "_blocks", "_secret", "attributes", "engine_defaults", "model", "write_only")
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
@@ -245,6 +245,8 @@ class Schema:
         self.engine_defaults = tuple(a.name for a in self.attributes.values() if a.engine_default or a.computed)
         self._blocks = tuple((a.name, a.nested) for a in self.attributes.values() if a.nested is not None)
         self._secret = tuple(a for a in self.attributes.values() if a.sensitive or a.write_only or a.nested is not None)
+        self.write_only: bool = any(a.nested.write_only if a.nested is not None else a.write_only for a in self._secret)
+        """Whether there are values, at any depth, that are never stored."""
         self._adapters: dict[str, TypeAdapter[Any]] = {}
 
     def decode(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Path, str]]]:
@@ -303,6 +305,22 @@ class Schema:
             found = TypeAdapter(annotation)
             self._adapters[name] = found
         return found
+
+    def stable_path(self, path: Path) -> Path:
+        """The path, cut off at a list without order: where in it a value stands changes from read to read."""
+        attributes = self.attributes
+        for at, step in enumerate(path):
+            spec = attributes.get(step) if isinstance(step, str) else None
+            if isinstance(step, int):
+                continue
+            if spec is None:
+                return path
+            if spec.unordered:
+                return path[: at + 1]
+            if spec.nested is None:
+                return path
+            attributes = spec.nested.attributes
+        return path
 
     def sensitive_paths(self, attributes: Mapping[str, Any]) -> tuple[Path, ...]:
         """Paths of values that the schema itself declares sensitive."""
@@ -479,6 +497,8 @@ def object_type(schema: Schema) -> Type:
 
 def storable(schema: Schema, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes without write-only values, at any depth: what may be recorded."""
+    if not schema.write_only:
+        return dict(attributes)
     out: dict[str, Any] = {}
     for name, value in attributes.items():
         spec = schema.attributes.get(name)

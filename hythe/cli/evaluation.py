@@ -36,7 +36,7 @@ class StateWorld:
             known = self.state.instances.get(address)
             if known is None:
                 return Unknown(ANY)
-            attributes = expose(block.kind.schema, known.attributes, known.sensitive, self._resolve)
+            attributes = expose(block.schema, known.attributes, known.sensitive, self._resolve)
             found = self._values[address] = Instance(attributes, known.kind, address, known.id)
         return found
 
