@@ -85,7 +85,7 @@ def _slow(work: Any) -> None:
         after = f"  depends_on = [container.c{at - 1}]\n" if at else ""
         blocks.append(
             f'resource "container" "c{at}" {{\n  name = "PREFIX-c{at}"\n  image = "IMAGE"\n'
-            f'  command = ["sleep", "900"]\n  init = true\n{after}'
+            f'  command = ["sleep", "900"]\n  init = true\n  network_mode = "none"\n{after}'
             '  healthcheck {\n    test = ["CMD", "true"]\n    interval = "2s"\n  }\n}\n'
         )
     work.write("".join(blocks))
@@ -144,11 +144,16 @@ def test_two_applies_at_once(workspace: Any) -> None:
 def test_port_taken(workspace: Any) -> None:
     work = workspace
     other = f"{work.prefix}-other"
-    work.bench.cli("run", "-d", "--name", other, "-p", "127.0.0.1:18491:80", work.bench.image, "sleep", "900")
+    work.bench.cli("network", "create", other)
+    publish = ("--network", other, "-p", "127.0.0.1:18491:80")
+    work.bench.cli("run", "-d", "--name", other, *publish, work.bench.image, "sleep", "900")
     work.write(
         """
 resource "volume" "independent" {
   name = "PREFIX-v"
+}
+resource "network" "n" {
+  name = "PREFIX-n"
 }
 resource "container" "c" {
   name    = "PREFIX-c"
@@ -159,9 +164,13 @@ resource "container" "c" {
     host      = 18491
     ip        = "127.0.0.1"
   }
+  network {
+    network = network.n
+  }
 }
 resource "container" "dependent" {
-  name       = "PREFIX-d"
+  name         = "PREFIX-d"
+  network_mode = "none"
   image      = "IMAGE"
   command    = ["sleep", "900"]
   depends_on = [container.c]
@@ -171,6 +180,7 @@ resource "container" "dependent" {
     ran = work.run("apply", "--auto-approve")
     assert ran.code == 1
     assert "18491" in ran.text
+    assert f"container {other} holds it" in " ".join(ran.text.split())
     assert "container.dependent" in ran.text, "it is said what was skipped"
     assert work.listed("volumes") == {f"{work.prefix}-v"}, "independent work is done"
     assert f"{work.prefix}-c" not in work.listed("containers"), "nothing half-made is left"
@@ -182,7 +192,7 @@ resource "container" "dependent" {
 def test_name_taken_by_a_stranger(workspace: Any) -> None:
     work = workspace
     name = f"{work.prefix}-c"
-    stranger = work.bench.cli("run", "-d", "--name", name, work.bench.image, "sleep", "900")
+    stranger = work.bench.cli("run", "-d", "--network", "none", "--name", name, work.bench.image, "sleep", "900")
     work.bench.cli("volume", "create", f"{work.prefix}-v")
     work.write(
         'resource "container" "c" {\n  name = "PREFIX-c"\n  image = "IMAGE"\n  command = ["sleep", "900"]\n}\n'
