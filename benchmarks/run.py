@@ -79,6 +79,11 @@ def journal() -> Iterator[Row]:
     yield Row(what, figures["ratio"], 1.5, "x", note)
 
 
+def _priority() -> str:
+    """On a machine that others use too, ``chrt --rr 1 python benchmarks/run.py`` measures this one alone."""
+    return "" if os.sched_getscheduler(0) == os.SCHED_OTHER else ", with real-time priority on a shared machine"
+
+
 def report(rows: list[Row]) -> str:
     """The page."""
     lines = [
@@ -87,7 +92,7 @@ def report(rows: list[Row]) -> str:
         "Written by `make bench`; medians of whole commands. Times of other machines differ, ratios less so.",
         "",
         f"Measured on {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, "
-        f"Python {platform.python_version()}.",
+        f"Python {platform.python_version()}{_priority()}.",
         "",
         "| what | measured | budget | | note |",
         "|---|---|---|---|---|",
