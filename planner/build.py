@@ -101,6 +101,8 @@ class Builder:
         self.addresses: dict[str, Address] = {}
         self.untold: set[str] = set()
         """Instances that take no part and of which the state has nothing either."""
+        self.skipped: list[str] = []
+        """Protected instances that are left as they are."""
         self._left_out: set[str] = set()
         self._values: dict[str, Value] = {}
         self.result = BuildResult()
@@ -228,8 +230,8 @@ class Builder:
     def _removals(self, wanted: set[str]) -> None:
         dependents: dict[str, list[str]] = {}
         for address, instance in self.state.instances.items():
-            for dependency in instance.dependencies:
-                dependents.setdefault(dependency, []).append(address)
+            for used in {*instance.dependencies, *((instance.host,) if instance.host else ())}:
+                dependents.setdefault(used, []).append(address)
         for address, instance in self.state.instances.items():
             if address in wanted or address.startswith("data.") or not self.selection.wants_state(address):
                 continue
@@ -261,13 +263,13 @@ class Builder:
         if observed is Presence.ABSENT:
             # nothing is left to delete: only the record goes
             action, disruption = Action.FORGET, Disruption.NONE
-        elif self.options.mode is Mode.REFRESH_ONLY:
+        elif self.options.mode is Mode.REFRESH_ONLY or instance.kind not in self.registry:
+            # nobody could remove what is of a kind that is not there
             action, disruption = Action.NOOP, Disruption.NONE
         else:
             action = Action.DELETE
             kind = self._kind_or_none(instance.kind)
             disruption = Disruption.DATA_LOSS if kind is not None and kind.holds_data else Disruption.REPLACE
-        unreachable = isinstance(observed, Unreachable)
         before = observed if isinstance(observed, dict) else dict(instance.attributes)
         self.result.changes.append(
             Change(
@@ -283,7 +285,7 @@ class Builder:
                 depends_on=dependents,
                 host=instance.host,
                 prevent_destroy=instance.prevent_destroy,
-                unknown_host=unreachable,
+                unknown_host=isinstance(observed, Unreachable),
             )
         )
 
@@ -293,6 +295,8 @@ class Builder:
     def _why_removed(self, address: str, observed: object) -> Cause:
         if observed is Presence.ABSENT:
             return Cause("it was removed outside Hythe", drift=True)
+        if address in self.state.instances and self.state.instances[address].kind not in self.registry:
+            return Cause("its kind is not installed, so it is kept as recorded")
         if self.options.mode is not Mode.NORMAL:
             return Cause("everything is destroyed")
         node = self._block_of(address)

@@ -30,6 +30,7 @@ from hythe.state.model import InstanceState
 from hythe.value import STRING, Reference, Unknown, is_known
 
 if TYPE_CHECKING:
+    from hythe.modules.language.references import Traversal
     from hythe.planner.build import Builder, Planned
 
 _DISRUPTION = {Effect.LIVE: Disruption.NONE, Effect.RESTART: Disruption.RESTART, Effect.REPLACE: Disruption.REPLACE}
@@ -165,6 +166,14 @@ class ChangeMaker:
             replace_paths=tuple((c.name,) for c in changes if c.effect is Effect.REPLACE),
             causes=(*forced, *causes),
         )
+        if replaced and self.builder.options.skip_protected:
+            from hythe.planner import checks
+
+            protected_by = checks.protector(self.builder, subject.address, observed)
+            if protected_by:
+                left = checks.leave(self.builder, change, protected_by)
+                self.builder.keep(left, Planned(observed, prior.sensitive, prior.id, prior.host))
+                return
         self._check_limits(block, change, changes, wanted)
         identity: str | Unknown = Unknown(STRING) if replaced else prior.id
         self.builder.keep(change, Planned(after, sensitive, identity, subject.host, replaced))
@@ -187,16 +196,27 @@ class ChangeMaker:
                 out.append(Cause(f"{moved[0]} changes, which triggers replacement", range=compiled.range))
         return out
 
-    def _changes(self, address: str, references: Sequence[Any]) -> bool:
+    def _changes(self, address: str, references: Sequence[Traversal]) -> bool:
         """Whether a planned instance changes, in the argument referred to where one is named."""
         change = self.builder.kept.get(address)
         if change is None or change.action in (Action.NOOP, Action.READ):
             return False
         if change.action in (Action.CREATE, Action.REPLACE):
             return change.action is Action.REPLACE or change.id is not None
-        named = {s for r in references for s in r.steps[1:] if isinstance(s, str)}
-        arguments = named & set(self.builder.registry.kind(change.kind).schema.attributes)
-        return not arguments or bool(arguments & set(change.changed))
+        argument = self._argument(change, references)
+        if argument is None:
+            return True
+        return argument in change.changed or not is_known((change.after or {}).get(argument))
+
+    def _argument(self, change: Change, references: Sequence[Traversal]) -> str | None:
+        """The argument of an instance that a trigger names; None when it names the whole."""
+        address = self.builder.addresses[change.address]
+        first = 1 if address.key is None else 2
+        for reference in references:
+            if reference.root == address.kind and reference.steps[:1] == (address.name,):
+                name = reference.steps[first] if len(reference.steps) > first else None
+                return name if isinstance(name, str) else None
+        return None
 
     def _cause(self, block: CompiledBlock, change: FieldChange, prior: InstanceState, wanted: Attributes) -> Cause:
         # the configuration still says what it said at the last apply, so it was the world that moved

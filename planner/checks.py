@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Cause, Change, Disruption, OutputChange
 from hythe.planner.program import CompiledRule
 from hythe.provider.schema import Path
+from hythe.value import Unknown
 
 if TYPE_CHECKING:
     from hythe.planner.build import Builder
@@ -64,6 +66,16 @@ def hosts(builder: Builder) -> None:
                     address=change.address,
                 )
             )
+        if isinstance(named, Unknown):
+            builder.result.diagnostics.append(
+                error(
+                    "Host not known",
+                    f"Which machine {change.address} shall be on is known only after apply, so it cannot be planned. "
+                    "Let host depend on what is known beforehand.",
+                    _place(builder, change, ("host",)),
+                    address=change.address,
+                )
+            )
         for path, reference in foreign_host_references(dict(change.after)):
             referent = builder.planned.get(reference.address)
             if referent is None or reference.kind not in builder.registry or reference.kind == "image":
@@ -98,24 +110,11 @@ def protection(builder: Builder) -> None:
     for at, change in enumerate(builder.result.changes):
         if change.action not in _DESTRUCTIVE or change.deposed:
             continue
-        before = change.before or {}
-        prevented = change.prevent_destroy and _still_prevents(builder, change)
-        if not prevented and before.get("protected") is not True:
+        what = protector(builder, change.address, change.before or {})
+        if not what:
             continue
-        what = "lifecycle.prevent_destroy" if prevented else "protected"
         if builder.options.skip_protected:
-            builder.result.changes[at] = with_fields(
-                change,
-                action=Action.NOOP,
-                disruption=Disruption.NONE,
-                after=change.before,
-                after_sensitive=change.before_sensitive,
-                changed=(),
-                replace_paths=(),
-                causes=(Cause(f"protected by {what}, so it is left as it is"),),
-            )
-            text = f"{change.address} would be {_word(change)}, and {what} protects it: it is left as it is."
-            builder.result.diagnostics.append(warning("Protected object skipped", text, change.range))
+            builder.result.changes[at] = leave(builder, change, what)
             continue
         why = f" ({change.causes[0].text})" if change.causes else ""
         builder.result.diagnostics.append(
@@ -127,12 +126,61 @@ def protection(builder: Builder) -> None:
                 address=change.address,
             )
         )
+    if builder.options.skip_protected:
+        _leave_what_is_used(builder)
 
 
-def _still_prevents(builder: Builder, change: Change) -> bool:
-    block = builder.program.blocks.get(builder._block_of(change.address) or ())
-    # a block that is gone cannot take its protection back, so removing it lifts it, as in OpenTofu
-    return block is not None and block.block.lifecycle.prevent_destroy
+def protector(builder: Builder, address: str, attributes: Mapping[str, object]) -> str:
+    """What protects an instance from being destroyed, "" when nothing does.
+
+    A block that is gone protects nothing any more, as in OpenTofu.
+    """
+    block = builder.program.blocks.get(builder._block_of(address) or ())
+    if block is not None and block.block.lifecycle.prevent_destroy:
+        return "lifecycle.prevent_destroy"
+    return "protected" if attributes.get("protected") is True else ""
+
+
+def leave(builder: Builder, change: Change, protected_by: str) -> Change:
+    """The change of an instance that is left as it is because it is protected, told as a warning."""
+    text = f"{change.address} would be {_word(change)}, and {protected_by} protects it: it is left as it is."
+    builder.skipped.append(change.address)
+    return _left(builder, change, f"protected by {protected_by}, so it is left as it is", text)
+
+
+def _left(builder: Builder, change: Change, cause: str, text: str) -> Change:
+    builder.result.diagnostics.append(warning("Protected object skipped", text, change.range))
+    return with_fields(
+        change,
+        action=Action.NOOP,
+        disruption=Disruption.NONE,
+        after=change.before,
+        after_sensitive=change.before_sensitive,
+        changed=(),
+        replace_paths=(),
+        causes=(Cause(cause),),
+    )
+
+
+def _leave_what_is_used(builder: Builder) -> None:
+    """What skipped objects use, directly or not, cannot go either."""
+    places = {c.address: i for i, c in enumerate(builder.result.changes) if c.action in _DESTRUCTIVE and not c.deposed}
+    open_ = list(builder.skipped)
+    seen: set[str] = set()
+    while open_:
+        user = open_.pop()
+        prior = builder.state.instances.get(user)
+        if user in seen or prior is None:
+            continue
+        seen.add(user)
+        for address in (*prior.dependencies, *((prior.host,) if prior.host else ())):
+            open_.append(address)
+            if address in places:
+                place = places.pop(address)
+                change = builder.result.changes[place]
+                text = f"{address} would be {_word(change)}, and {user} uses it, which stays: so it is left as it is."
+                cause = f"{user} uses it, which stays"
+                builder.result.changes[place] = _left(builder, change, cause, text)
 
 
 def _word(change: Change) -> str:

@@ -236,7 +236,9 @@ class _Linker:
 
     def _block_references(self, block: CompiledBlock, own: set[str]) -> Iterator[Traversal]:
         yield from block.body.references
-        for compiled in (block.count, block.for_each, *block.triggers):
+        for trigger in block.triggers:
+            yield from trigger.references
+        for compiled in (block.count, block.for_each):
             if compiled is not None:
                 for reference in compiled.references:
                     if reference.root in own:
