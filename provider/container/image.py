@@ -118,7 +118,8 @@ class Image(Kind):
         source = source_of(desired)
         names = own_names(desired)
         lineage = context.identity.lineage
-        owned, known_digest = True, None
+        known_digest = None
+        stages: Sequence[str] = ()
         if source == "pull":
             image, known_digest, owned = image_pull.pull(context, desired)
             id = image.id
@@ -126,9 +127,9 @@ class Image(Kind):
             image_engine.tag(engine, id, names[1:], what)
         else:
             image_engine.refuse_taken(engine, names, lineage, what)
-            id, owned = self._make(context, engine, desired, what)
+            id, owned, stages = self._make(context, engine, desired, what)
             image_engine.tag(engine, id, names, what)
-        made = desired | {"owned": owned}
+        made = desired | {"owned": owned} | ({"stages": list(stages)} if stages else {})
         if known_digest:
             made["digest"] = known_digest
         try:
@@ -140,26 +141,30 @@ class Image(Kind):
             made["digest"] = pushed
         return _told(engine, id, made, what)
 
-    def _make(self, context: Context, engine: Engine, desired: Attributes, what: str) -> tuple[str, bool]:
+    def _make(
+        self, context: Context, engine: Engine, desired: Attributes, what: str
+    ) -> tuple[str, bool, Sequence[str]]:
+        """Its id, whether it is ours, and what its building left besides."""
         if desired.get("build"):
-            return image_build.build(context, desired), True
+            built = image_build.build(context, desired)
+            return built.id, True, built.stages
         labels = mark(context.identity)
         config = desired.get("config") or {}
         platform = desired.get("platform")
         if desired.get("packages"):
             path = image_packages.root_file_system(desired["packages"], platform, what, context.progress, context.check)
             image = image_archive.root_file_system(path, config, labels, engine, platform, what)
-            return image_archive.load(engine, image, what, context.check), True
+            return image_archive.load(engine, image, what, context.check), True, ()
         path = located(context.base_dir, desired["archive"])
         if not os.path.isfile(path):
             failure = FileNotFoundError(2, "No such file", path)
             raise ProviderError(unreadable("archive", desired["archive"], path, failure))
         context.progress(f"loading {desired['archive']}")
         if image_archive.is_saved_image(path, what):
-            return _load_saved(context, engine, path, desired, what)
+            return *_load_saved(context, engine, path, desired, what), ()
         with image_archive.plain_tar(path, what) as plain:
             image = image_archive.root_file_system(plain, config, labels, engine, platform, what)
-            return image_archive.load(engine, image, what, context.check), True
+            return image_archive.load(engine, image, what, context.check), True, ()
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
         """Rename, retag and push; the image itself stays."""
@@ -193,6 +198,7 @@ class Image(Kind):
         names = [*own_names(before), *_pushed(before)]
         if before.get("owned", True):
             image_engine.remove(engine, before["id"], names, what)
+            image_engine.remove_unnamed(engine, before.get("stages") or ())
         else:
             first = own_names({"name": before.get("name")})
             image_engine.untag(engine, before["id"], [n for n in names if n not in first], what)

@@ -12,7 +12,7 @@ import secrets as randomness
 import tarfile
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container.client import Engine, EngineError
@@ -28,8 +28,15 @@ from hythe.provider.protocol import Attributes, Context, ProviderError
 _KEPT_LINES = 20
 
 
-def build(context: Context, desired: Attributes) -> str:
-    """Build the image, marked and without a name; its id. Raises ProviderError."""
+class Built(NamedTuple):
+    """The id of a new image, and of what the classic builder leaves of the stages before its last."""
+
+    id: str
+    stages: tuple[str, ...] = ()
+
+
+def build(context: Context, desired: Attributes) -> Built:
+    """Build the image, marked and without a name. Raises ProviderError."""
     engine: Engine = context.host.engine()
     wanted = desired["build"]
     folder = located(context.base_dir, wanted["context"])
@@ -39,7 +46,7 @@ def build(context: Context, desired: Attributes) -> str:
         with open(os.path.join(folder, wanted["dockerfile"]), encoding="utf-8", errors="replace") as file:
             need = _buildkit_need(wanted, file.read())
         if engine.kind == "docker" and need is not None:
-            return build_with_command(context, desired, folder, labels, need)
+            return Built(build_with_command(context, desired, folder, labels, need))
         return _build_by_api(context, engine, desired, folder, labels)
     except OSError as failure:
         raise ProviderError(unreadable("build.context", wanted["context"], folder, failure)) from failure
@@ -58,7 +65,9 @@ def _buildkit_need(wanted: Mapping[str, Any], dockerfile: str) -> str | None:
     return found or ("`builder` asks for it" if wanted["builder"] == "buildkit" else None)
 
 
-def _build_by_api(context: Context, engine: Engine, desired: Attributes, folder: str, labels: Mapping[str, str]) -> str:
+def _build_by_api(
+    context: Context, engine: Engine, desired: Attributes, folder: str, labels: Mapping[str, str]
+) -> Built:
     wanted = desired["build"]
     what = f'Building "{desired["name"]}"'
     files = {
@@ -82,6 +91,7 @@ def _build_by_api(context: Context, engine: Engine, desired: Attributes, folder:
         # Podman takes them out of the context before it builds
         query["secrets"] = _json([f"id={id},src={name}" for name, (id, _) in files.items()])
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
+    stages = Stages()
     id = ""
     with body:
         try:
@@ -91,12 +101,14 @@ def _build_by_api(context: Context, engine: Engine, desired: Attributes, folder:
                 for message in answer.json_lines():
                     context.check()
                     id = (message.get("aux") or {}).get("ID") or _podman_id(message, engine) or id
-                    _tell(context, what, message, tail)
+                    _tell(context, what, message, tail, stages)
         except EngineError as failure:
             raise ProviderError(_failed(what, failure.message, list(tail))) from failure
     if not id:
         raise ProviderError(_failed(what, "the engine did not say what it built", list(tail)))
-    return _marked(engine, id, mark(context.identity)) if engine.kind == "podman" else id
+    if engine.kind == "podman":
+        return Built(_marked(engine, id, mark(context.identity)))
+    return Built(id, tuple(stages.ended))
 
 
 def _marked(engine: Engine, id: str, labels: Mapping[str, str]) -> str:
@@ -155,10 +167,38 @@ def _podman_id(message: Mapping[str, Any], engine: Engine) -> str:
     return f"sha256:{text}" if engine.kind == "podman" and len(text) == 64 and text.isalnum() else ""
 
 
-def _tell(context: Context, what: str, message: Mapping[str, Any], tail: deque[str]) -> None:
+class Stages:
+    """Follows what the classic builder says, for the images that its earlier stages end with.
+
+    They keep no name and are no parents of the result, so nothing would ever remove them.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self._last: str | None = None
+        self._base = True
+
+    def hear(self, line: str) -> None:
+        """Take in one line."""
+        if line.startswith("Step "):
+            instruction = line.partition(" : ")[2].upper()
+            if instruction.startswith("FROM "):
+                if self._last is not None and self._last not in self.ended:
+                    self.ended.append(self._last)
+                self._last, self._base = None, True
+            else:
+                self._base = False
+        elif line.strip().startswith("---> ") and not self._base:
+            id = line.strip().removeprefix("---> ")
+            if len(id) == 12 and all(letter in "0123456789abcdef" for letter in id):
+                self._last = id
+
+
+def _tell(context: Context, what: str, message: Mapping[str, Any], tail: deque[str], stages: Stages) -> None:
     for line in str(message.get("stream", "")).splitlines():
         if line.strip():
             tail.append(line.rstrip())
+            stages.hear(line)
             if line.lower().startswith("step "):
                 context.progress(f"{what.lower()}: {line.strip()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,3 +175,13 @@ def remove(engine: Engine, id: str, names: Sequence[str], what: str) -> None:
         if failure.status == 404 or "dependent child" in failure.message:
             return
         raise refused(failure, what) from failure
+
+
+def remove_unnamed(engine: Engine, ids: Iterable[str]) -> None:
+    """Remove images that nobody has named and nothing uses; others stay. Best effort."""
+    for id in ids:
+        image = inspected(engine, id)
+        if image is None or image.names or image.digests:
+            continue
+        with contextlib.suppress(EngineError):
+            engine.request("DELETE", f"/images/{segment(image.id)}")

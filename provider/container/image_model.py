@@ -189,6 +189,9 @@ class ImageModel(Model):
     owned: bool | None = attr(
         description="Whether Hythe brought it to the engine. One that was there before is left there.", computed=True
     )
+    stages: list[str] | None = attr(
+        description="Images without a name that building it left of earlier stages. They go with it.", computed=True
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> ImageModel:
