@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from hythe.planner.refresh import Refreshed, Unreachable, refresh
-from hythe.provider.hosts import Hosts
-
 from hythe import __version__
-from hythe.diagnostic import Diagnostic, error, has_errors, warning
+from hythe.diagnostic import Diagnostic, Severity, error, has_errors, warning
 from hythe.event import Sink, ignore
 from hythe.modules.config import Config
 from hythe.modules.language.functions.registry import Environment
@@ -25,6 +22,8 @@ from hythe.planner.expand import Evaluation
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.plan import ConfigSnapshot, Plan
 from hythe.planner.program import Program, compile_config
+from hythe.planner.refresh import Refreshed, Unreachable, refresh
+from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import Attributes, Observed, Project, ProviderError, ReadContext
 from hythe.provider.registry import Registry
 from hythe.state.model import InstanceState, State
@@ -145,14 +144,15 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
 
 
 def _unreachable(refreshed: Refreshed, options: PlanOptions) -> list[Diagnostic]:
-    out: list[Diagnostic] = []
-    told: set[str] = set()
+    """What refreshing had to say. What could not be read blocks nothing else, unless that is asked for."""
+    make, severity = (error, Severity.ERROR) if options.fail_on_unknown else (warning, Severity.WARNING)
+    out = [replace(d, severity=severity) if d.is_error else d for d in refreshed.diagnostics]
+    told = {d.detail for d in out}
     for found in refreshed.unreachable():
         text = "; ".join(f"{d.summary}: {d.detail}" for d in found.diagnostics)
-        if text in told:
+        if text in told or all(d.detail in told for d in found.diagnostics):
             continue
         told.add(text)
-        make = error if options.fail_on_unknown else warning
         out.append(make("Host not reachable", f"What is on {found.host} is not known and stays as recorded. {text}"))
     return out
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hythe.cli.planfile import decode_plan, encode_plan
+from hythe.planner.build import PlanOptions
+from hythe.planner.edge import make_plan
 from hythe.provider.memory_kinds import Thing
 
 SECRET = """
@@ -110,8 +113,18 @@ def test_what_turns_out_sensitive_is_not_put_into_a_plain_output(house: Any) -> 
     """
     house.world.put("thing", "there", secret="s3cret")
     session = house.session(text)
-    from hythe.planner.build import PlanOptions
-    from hythe.planner.edge import make_plan
-
     outcome = make_plan(session, house.store.read().state, PlanOptions())
     assert [d.summary for d in outcome.diagnostics] == ["Output refers to sensitive values"]
+
+
+def test_what_is_of_an_unknown_kind_is_told_and_kept(house: Any) -> None:
+    house.done('resource "thing" "a" {\n}\n')
+    session = house.session('resource "note" "n" {\n}\n')
+    loaded = house.store.read()
+    made = loaded.state.instances.pop("thing.a")
+    loaded.state.instances["gone.a"] = replace(made, address="gone.a", kind="gone")
+    outcome = house.outcome(session, loaded.state)
+    assert [(d.summary, d.is_error) for d in outcome.diagnostics] == [("Unknown kind in state", False)]
+    result = house.apply_plan(session, outcome.plan, loaded, outcome=outcome)
+    assert not result.diagnostics
+    assert sorted(house.state.instances) == ["gone.a", "note.n"]
