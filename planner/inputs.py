@@ -6,6 +6,7 @@ refuses to run when one of the files has changed since.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import os
@@ -16,7 +17,8 @@ from collections.abc import Mapping
 from hythe.diagnostic import Diagnostic, error
 
 MAX_BYTES = 256 * 1024 * 1024
-_ABSENT = "absent"
+_ABSENT, _PRESENT = "absent", "present"
+_SEP = "\0"  # the one character that neither paths nor patterns hold
 
 
 class RecordingReader:
@@ -43,7 +45,13 @@ class RecordingReader:
             known = self._contents.get(full)
             if known is not None:
                 return known
-            if os.path.getsize(full) > MAX_BYTES:
+            try:
+                info = os.stat(full)
+            except FileNotFoundError:
+                self.inputs.setdefault(f"file:{full}", _ABSENT)
+                raise
+            _require_regular(info.st_mode, full)
+            if info.st_size > MAX_BYTES:
                 raise OSError(27, f"File larger than {MAX_BYTES >> 20} MiB", full)
             with open(full, "rb") as file:
                 content = file.read()
@@ -57,17 +65,17 @@ class RecordingReader:
         try:
             mode = os.stat(full).st_mode
         except FileNotFoundError:
-            self.inputs.setdefault(f"file:{full}", _ABSENT)
+            self.inputs.setdefault(f"exists:{full}", _ABSENT)
             return False
-        if not stat.S_ISREG(mode):
-            raise OSError(21, "not a regular file", full)
+        _require_regular(mode, full)
+        self.inputs.setdefault(f"exists:{full}", _PRESENT)
         return True
 
     def glob(self, base: str, pattern: str) -> list[str]:
         """Regular files below ``base`` that match; ``**`` spans folders, ``{a,b}`` alternatives."""
         full = self.path(base)
         names = [n for n in _walk(full) if _matches(n, pattern)]
-        self.inputs[f"glob:{full}:{pattern}"] = _digest_names(names)
+        self.inputs[f"glob:{full}{_SEP}{pattern}"] = _digest_names(names)
         return names
 
     def digest(self, path: str, ignore_file: str | None = None) -> str:
@@ -78,12 +86,18 @@ class RecordingReader:
         if found is None:
             found = _digest(full, ignore_file)
             self._digests[key] = found
-            self.inputs[f"digest:{full}:{ignore_file or ''}"] = found
+            self.inputs[f"digest:{full}{_SEP}{ignore_file or ''}"] = found
         return found
 
 
+def _require_regular(mode: int, path: str) -> None:
+    """Folders cannot be read, and pipes and devices may never end. Raises OSError."""
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "not a regular file", path)
+
+
 def _digest_names(names: list[str]) -> str:
-    return "sha256:" + hashlib.sha256("\0".join(names).encode()).hexdigest()
+    return "sha256:" + hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
 def _walk(root: str) -> list[str]:
@@ -149,12 +163,15 @@ def _tree(root: str, ignore_file: str | None) -> list[str]:
 def _digest(path: str, ignore_file: str | None) -> str:
     total = hashlib.sha256()
     if not os.path.isdir(path):
+        _require_regular(os.stat(path).st_mode, path)
         _add_content(total, path)
         return "sha256:" + total.hexdigest()
     for name in _tree(path, ignore_file):
         full = os.path.join(path, name)
         info = os.lstat(full)
-        total.update(f"{name}\0{stat.S_IMODE(info.st_mode):o}\0{stat.S_IFMT(info.st_mode):o}\0".encode())
+        total.update(
+            f"{name}\0{stat.S_IMODE(info.st_mode):o}\0{stat.S_IFMT(info.st_mode):o}\0".encode(errors="surrogateescape")
+        )
         if stat.S_ISLNK(info.st_mode):
             total.update(os.readlink(full).encode(errors="surrogateescape"))
         elif stat.S_ISREG(info.st_mode):
@@ -179,9 +196,10 @@ def verify(inputs: Mapping[str, str]) -> list[Diagnostic]:
         except OSError:
             now = _ABSENT
         if now != then:
-            changed.append(rest.rpartition(":")[0] if sort in ("glob", "digest") else rest)
+            changed.append(rest.partition(_SEP)[0])
     if not changed:
         return []
+    changed = list(dict.fromkeys(changed))
     shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     return [
         error(
@@ -195,7 +213,9 @@ def _current(sort: str, rest: str) -> str:
     if sort == "file":
         with open(rest, "rb") as file:
             return "sha256:" + hashlib.sha256(file.read()).hexdigest()
-    base, _, detail = rest.rpartition(":")
+    if sort == "exists":
+        return _PRESENT if os.path.isfile(rest) else _ABSENT
+    base, _, detail = rest.partition(_SEP)
     if sort == "glob":
         return _digest_names([n for n in _walk(base) if _matches(n, detail)])
     return _digest(base, detail or None)
