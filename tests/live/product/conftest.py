@@ -153,6 +153,14 @@ def workspace(tmp_path: Path, docker: Any) -> Iterator[Workspace]:
 
 
 @pytest.fixture
+def podman_workspace(tmp_path: Path, podman: Any) -> Iterator[Workspace]:
+    """A workspace on Podman."""
+    made = _workspace(tmp_path, podman)
+    yield made
+    made.sweep()
+
+
+@pytest.fixture
 def each_workspace(tmp_path: Path, bench: Any) -> Iterator[Workspace]:
     """A workspace on each engine in turn."""
     made = _workspace(tmp_path, bench)

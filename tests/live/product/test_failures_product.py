@@ -24,7 +24,7 @@ resource "volume" "v" {
   name  = "PREFIX-v${count.index}"
 }
 resource "container" "c" {
-  count   = 40
+  count   = CONTAINERS
   name    = "PREFIX-c${count.index}"
   image   = "IMAGE"
   command = ["sleep", "9000"]
@@ -43,9 +43,13 @@ KILLS = int(os.environ.get("HYTHE_SOAK_KILLS", "6"))
 SEED = int(os.environ.get("HYTHE_SEED", "20261121"))
 
 
-def expected(work: Any) -> dict[str, set[str]]:
+def fleet(containers: int = 40) -> str:
+    return FLEET.replace("CONTAINERS", str(containers))
+
+
+def expected(work: Any, containers: int = 40) -> dict[str, set[str]]:
     return {
-        "containers": {f"{work.prefix}-c{i}" for i in range(40)},
+        "containers": {f"{work.prefix}-c{i}" for i in range(containers)},
         "networks": {f"{work.prefix}-n{i}" for i in range(4)},
         "volumes": {f"{work.prefix}-v{i}" for i in range(10)},
     }
@@ -57,19 +61,30 @@ def duplicates(work: Any) -> list[str]:
     return sorted({n for n in names if names.count(n) > 1})
 
 
+@pytest.mark.timeout(300 + 120 * KILLS)
 def test_kill_at_random_moments_of_an_apply(workspace: Any) -> None:
-    work = workspace
-    work.write(FLEET)
+    _kill_again_and_again(workspace, KILLS, 40)
+
+
+@pytest.mark.timeout(300 + 120 * KILLS)
+def test_kill_at_random_moments_on_podman(podman_workspace: Any) -> None:
+    _kill_again_and_again(podman_workspace, max(KILLS // 2, 1), 12)
+
+
+def _kill_again_and_again(work: Any, kills: int, containers: int) -> None:
+    work.write(fleet(containers))
     began = time.monotonic()
     work.apply()
     whole = time.monotonic() - began
     work.ok("destroy", "--auto-approve", "--parallelism=20")
     rng = random.Random(SEED)
-    for round_ in range(KILLS):
+    for round_ in range(kills):
         argv = ("apply", "--auto-approve") if round_ % 3 else ("apply", "--auto-approve", "--parallelism=30")
-        work.kill_after(rng.uniform(0.3, whole), *argv)
-        work.ok("apply", "--auto-approve")
-        assert work.everything() == expected(work), f"round {round_}, seed {SEED}"
+        killed = work.kill_after(rng.uniform(0.3, whole), *argv)
+        ran = work.ok("apply", "--auto-approve")
+        left_open = ran.text.count("that an earlier run left open")
+        print(f"round {round_}, seed {SEED}: killed {killed}, {left_open} left open, {time.monotonic() - began:.0f} s")
+        assert work.everything() == expected(work, containers), f"round {round_}, seed {SEED}"
         assert not duplicates(work)
         work.empty()
         if round_ % 2:
@@ -171,9 +186,9 @@ resource "container" "c" {
 resource "container" "dependent" {
   name         = "PREFIX-d"
   network_mode = "none"
-  image      = "IMAGE"
-  command    = ["sleep", "900"]
-  depends_on = [container.c]
+  image        = "IMAGE"
+  command      = ["sleep", "900"]
+  depends_on   = [container.c]
 }
 """
     )
@@ -296,7 +311,7 @@ def test_full_disk_while_writing_state(workspace: Any, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
     try:
         work.folder = small
-        work.write(FLEET)
+        work.write(fleet())
         filler = small / "filler"
         free = shutil.disk_usage(small).free
         filler.write_bytes(b"x" * (free - 24 * 1024))

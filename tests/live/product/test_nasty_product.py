@@ -57,6 +57,7 @@ def _versions(work: Any) -> set[str]:
     return out
 
 
+@pytest.mark.timeout(300 + 60 * SWAP_KILLS)
 def test_kill_during_replacements_that_create_first(each_workspace: Any) -> None:
     work = each_workspace
     work.write(SWAPPED.replace("GENERATION", "0"))
