@@ -256,12 +256,12 @@ class Evaluation:
             value, _ = unmark(rule.condition.evaluate(scope))
             if isinstance(value, Unknown):
                 continue
-            if value in (False, "false"):
+            if value is False or value == "false":
                 message, marks = unmark(rule.message.evaluate(scope))
                 hidden = "sensitive" in marks or not isinstance(message, str)
                 text = "The condition is false, and its message cannot be shown." if hidden else message
                 self.diagnostics.append(error(summary, text, rule.range, address=scope.address))
-            elif value not in (True, "true"):
+            elif value is not True and value != "true":
                 text = "The condition must be true or false."
                 self.diagnostics.append(error("Invalid condition", text, rule.range, address=scope.address))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hythe.cli.context import Cli, fail
-from hythe.diagnostic import Diagnostic, error
+from hythe.diagnostic import Diagnostic, error, has_errors
 
 if TYPE_CHECKING:
-    from hythe.modules.config import CheckRule, VariableBlock
+    from hythe.modules.config import CheckRule, Located, VariableBlock
+    from hythe.modules.language.functions.registry import Environment
+    from hythe.modules.variables import RuleCheck
     from hythe.value import Value
 
 
@@ -27,27 +31,51 @@ def prompt_missing(cli: Cli, missing: Sequence[VariableBlock]) -> list[tuple[str
     return out
 
 
-def check_rules(rules: Sequence[CheckRule], values: Mapping[str, Value], address: str) -> list[Diagnostic]:
-    """Evaluate validation rules in a scope that holds ``var``."""
+def rule_check(root: str) -> RuleCheck:
+    """What evaluates validation rules in a scope that holds ``var``; files are those below ``root``."""
+
+    def check(rules: Sequence[CheckRule], values: Mapping[str, Value], address: str) -> list[Diagnostic]:
+        found: list[Diagnostic] = []
+        environment = _environment(root)
+        for rule in rules:
+            _check_rule(rule, values, address, environment, found)
+        return found
+
+    return check
+
+
+def _environment(root: str) -> Environment:
+    from hythe.modules.language.functions.registry import Environment
+    from hythe.modules.language.rendering import with_templates
+    from hythe.planner.inputs import RecordingReader
+
+    made = Environment(reader=RecordingReader(root), base_dir=root, now=datetime.now(UTC), home=os.path.expanduser("~"))
+    return with_templates(made)
+
+
+def _check_rule(
+    rule: CheckRule, values: Mapping[str, Value], address: str, environment: Environment, found: list[Diagnostic]
+) -> None:
     from hythe.modules.language.compile import compile_expression
     from hythe.modules.language.scope import Scope
-    from hythe.value import Marked, Unknown, unmark_deep
+    from hythe.value import Unknown, unmark_deep
 
-    found: list[Diagnostic] = []
-    for rule in rules:
-        scope = Scope({"var": dict(values)}, source=rule.condition.source)
-        result, _ = unmark_deep(compile_expression(rule.condition.expression, rule.condition.source).evaluate(scope))
-        found += scope.diagnostics
-        if any(d.is_error for d in scope.diagnostics) or isinstance(result, Unknown) or result is True:
-            continue
-        if result is not False:
-            text = "The condition of a validation must be true or false."
-            found.append(error("Invalid validation condition", text, rule.condition.range, address=address))
-            continue
-        inner = Scope({"var": dict(values)}, source=rule.error_message.source)
-        message = compile_expression(rule.error_message.expression, rule.error_message.source).evaluate(inner)
-        found += inner.diagnostics
-        hidden = isinstance(message, Marked)
-        said = "The value does not meet the condition (its message is sensitive)." if hidden else str(message)
-        found.append(error("Invalid value for variable", said, rule.condition.range, address=address))
-    return found
+    def evaluate(what: Located) -> tuple[Value, frozenset[str], bool]:
+        scope = Scope({"var": dict(values)}, environment, source=what.source, address=address)
+        value, marks = unmark_deep(compile_expression(what.expression, what.source).evaluate(scope))
+        found.extend(scope.diagnostics)
+        return value, marks, has_errors(scope.diagnostics)
+
+    result, _, failed = evaluate(rule.condition)
+    if failed or isinstance(result, Unknown) or result is True or result == "true":
+        return
+    if result is not False and result != "false":
+        text = "The condition of a validation must be true or false."
+        found.append(error("Invalid validation condition", text, rule.condition.range, address=address))
+        return
+    message, marks, failed = evaluate(rule.error_message)
+    if failed:
+        return
+    if marks or not isinstance(message, str) or not message:
+        message = "The value does not meet the condition (its message cannot be shown)."
+    found.append(error("Invalid value for variable", message, rule.condition.range, address=address))

@@ -79,7 +79,7 @@ class Workspace:
 
     def variables(self, inputs: Sequence[tuple[str, str]], *, ask: bool) -> Mapping[str, Value]:
         """The root variables' values; missing ones are asked for where ``ask``. Raises DiagnosticError."""
-        from hythe.cli.variables import check_rules, prompt_missing
+        from hythe.cli.variables import prompt_missing, rule_check
         from hythe.modules import variables
 
         config = self.config()
@@ -90,7 +90,7 @@ class Workspace:
             inputs = [*inputs, *prompt_missing(self.cli, missing)]
             given, found = variables.collect(config, inputs, self.cli.environment)
             raise_errors(found)
-        values, more = variables.resolve(config, given, check_rules)
+        values, more = variables.resolve(config, given, rule_check(config.root))
         raise_errors([*found, *more])
         self.cli.report([*found, *more])
         _, hidden = variables.storable(config, values)

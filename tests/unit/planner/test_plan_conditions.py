@@ -44,3 +44,10 @@ def test_a_postcondition_of_data_is_checked(planner: Any) -> None:
     assert planner.errors(text, data={"data.part.it": {"label": "x", "found": ["a"]}}) == [
         "Resource postcondition failed"
     ]
+
+
+def test_a_number_is_no_condition(planner: Any) -> None:
+    for number in ("1", "0"):
+        assert planner.errors(CHECKED.replace("self.revision == 1 && self.size == 1", f"self.size - {number}")) == [
+            "Invalid condition"
+        ]
