@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -32,7 +33,10 @@ class Server:
 
     def _serve(self) -> None:
         for answers in self._connections:
-            stream, _ = self._socket.accept()
+            try:
+                stream, _ = self._socket.accept()
+            except OSError:
+                return  # closed before all connections were made
             with stream, stream.makefile("rb") as lines:
                 for answer in answers:
                     self.seen.append(lines.readline().decode().strip())
@@ -44,6 +48,10 @@ class Server:
                     stream.sendall(answer)
 
     def close(self) -> None:
+        # wakes a thread that still waits for a connection, before the number may be used anew
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
         self._socket.close()
 
 
