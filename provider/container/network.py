@@ -8,6 +8,7 @@ the network is ``attachable``, which Podman does not keep.
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ from hythe.provider.protocol import (
     ReadContext,
     ReadRequest,
 )
+
+_INTERFACE_GONE = "route ip+net: no such network interface"
+"""Said when an interface of somebody else goes while the engine looks through all of them for a free subnet."""
+_TRIES, _PAUSE = 10, 0.1
 
 
 class Network(Kind):
@@ -61,16 +66,7 @@ class Network(Kind):
         if there is not None:
             return _observe(engine, there, desired)
         context.progress(f"creating network {desired['name']}")
-        try:
-            made = engine.request("POST", "/networks/create", json=_body(engine, desired, context.identity)).json()
-        except EngineError as failure:
-            # an engine that was still busy with an interrupted call may have been quicker
-            there = _taken_up(engine, desired["name"], context.identity)
-            if there is not None:
-                return _observe(engine, there, desired)
-            raise refused(failure, what) from failure
-        item = next(i for i in _listed(engine) if _id(i) == made["Id"])
-        return _observe(engine, item, desired)
+        return _observe(engine, _made(engine, desired, context.identity, what), desired)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
         """Nothing of a network can be changed in place: every argument replaces it."""
@@ -213,6 +209,22 @@ def _by_mark(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if identity is not None:
             out[identity.id] = item
     return out
+
+
+def _made(engine: Engine, desired: Attributes, identity: Identity, what: str) -> dict[str, Any]:
+    for attempt in range(_TRIES):
+        try:
+            made = engine.request("POST", "/networks/create", json=_body(engine, desired, identity)).json()
+            return next(i for i in _listed(engine) if _id(i) == made["Id"])
+        except EngineError as failure:
+            # an engine that was still busy with an interrupted call may have been quicker
+            there = _taken_up(engine, desired["name"], identity)
+            if there is not None:
+                return there
+            if _INTERFACE_GONE not in failure.message or attempt + 1 == _TRIES:
+                raise refused(failure, what) from failure
+        time.sleep(_PAUSE)
+    raise AssertionError("the last attempt raises")
 
 
 def _taken_up(engine: Engine, name: str, identity: Identity) -> dict[str, Any] | None:
