@@ -36,10 +36,12 @@ def names(builder: Builder) -> None:
         first = taken.setdefault((change.kind, change.host, name), change)
         if first is not change:
             where = change.host or "the local machine"
+            hidden = ("name",) in (*first.after_sensitive, *change.after_sensitive)
+            shown = "of the same (sensitive) name" if hidden else f'"{name}"'
             builder.result.diagnostics.append(
                 error(
                     "Name used twice",
-                    f'{first.address} and {change.address} both want to be the {change.kind} "{name}" on {where}. '
+                    f'{first.address} and {change.address} both want to be the {change.kind} {shown} on {where}. '
                     "Give one of them another name (with for_each, let the name hold each.key).",
                     change.range,
                     address=change.address,

@@ -23,8 +23,9 @@ from hythe.planner.inputs import RecordingReader
 from hythe.planner.plan import ConfigSnapshot, Plan
 from hythe.planner.program import Program, compile_config
 from hythe.planner.refresh import Refreshed, Unreachable, refresh
+from hythe.provider.guard import diagnostics_of
 from hythe.provider.hosts import Hosts
-from hythe.provider.protocol import Attributes, Observed, Project, ProviderError, ReadContext
+from hythe.provider.protocol import Attributes, Observed, Project, ReadContext
 from hythe.provider.registry import Registry
 from hythe.state.model import InstanceState, State
 from hythe.value import Value
@@ -137,10 +138,10 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
         host = session.hosts.get(request.host, owner.attributes if owner is not None else None)
         context = ReadContext(host, session.hosts.local, state.lineage, session.config.root, project)
         return kind.read_data(context, request.attributes)
-    except ProviderError as failure:
-        return failure.diagnostics[0]
     except NotImplementedError:
         return error("No data source", f"The kind {request.kind} cannot be read as data.")
+    except Exception as failure:
+        return diagnostics_of(failure, request.kind, "read", request.address)[0]
 
 
 def _unreachable(refreshed: Refreshed, options: PlanOptions) -> list[Diagnostic]:

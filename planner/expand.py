@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hythe.address import Key
-from hythe.diagnostic import Diagnostic, error
+from hythe.diagnostic import Diagnostic, error, has_errors
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
@@ -162,7 +162,7 @@ class Evaluation:
         elif value > MAX_INSTANCES:
             problem = f"count may be {MAX_INSTANCES:,} at most."
         if problem:
-            if len(self.diagnostics) == before:
+            if not self._explained(value, before):
                 self.diagnostics.append(error("Invalid count argument", problem, count.range))
             return Expansion("count", (), failed=True, final=False)
         keys: tuple[Key, ...] = tuple(range(value))
@@ -174,7 +174,7 @@ class Evaluation:
         value, marks = unmark(elements.value)
         problem = _for_each_problem(value, marks)
         if problem:
-            if len(self.diagnostics) == before:
+            if not self._explained(value, before):
                 self.diagnostics.append(error("Invalid for_each argument", problem, for_each.range))
             return Expansion("for_each", (), failed=True, final=False)
         values: dict[Key, Value] = (
@@ -184,6 +184,12 @@ class Evaluation:
         return Expansion(
             "for_each", tuple(values), values, frozenset(elements.base_reads), elements.element_reads, final
         )
+
+    def _explained(self, value: Value, before: int) -> bool:
+        """Whether why a value cannot be used was told already: by itself, or by what made it unknown."""
+        if len(self.diagnostics) > before:
+            return True
+        return isinstance(value, Unknown) and has_errors(self.diagnostics)
 
     def instance_scope(self, block: CompiledBlock, key: Key) -> Scope:
         """The scope in which an instance's body is evaluated."""

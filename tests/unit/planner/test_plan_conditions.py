@@ -51,3 +51,24 @@ def test_a_number_is_no_condition(planner: Any) -> None:
         assert planner.errors(CHECKED.replace("self.revision == 1 && self.size == 1", f"self.size - {number}")) == [
             "Invalid condition"
         ]
+
+
+def test_what_follows_from_a_mistake_is_not_told_besides(planner: Any) -> None:
+    text = """
+    resource "part" "a" {
+      for_each = toset(["x", nope("y")])
+    }
+    resource "part" "b" {
+      for_each = part.a
+    }
+    resource "part" "c" {
+      count = length(part.a)
+    }
+    """
+    assert len(planner.errors(text)) == 1
+
+
+def test_a_sensitive_name_that_is_used_twice_is_not_shown(planner: Any) -> None:
+    found = planner.build('resource "part" "a" {\n  count = 2\n  name  = sensitive("hunter2")\n}\n').diagnostics
+    assert [d.summary for d in found] == ["Name used twice"]
+    assert "hunter2" not in found[0].detail
