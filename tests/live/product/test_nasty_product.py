@@ -67,9 +67,11 @@ def test_kill_during_replacements_that_create_first(each_workspace: Any) -> None
     whole = 8.0
     for generation in range(1, SWAP_KILLS + 1):
         work.write(SWAPPED.replace("GENERATION", str(generation)))
-        work.kill_after(rng.uniform(0.5, whole), "apply", "--auto-approve")
+        killed = work.kill_after(rng.uniform(0.5, whole), "apply", "--auto-approve")
         began = time.monotonic()
-        work.ok("apply", "--auto-approve")
+        ran = work.ok("apply", "--auto-approve")
+        left_open = ran.text.count("that an earlier run left open")
+        print(f"generation {generation}, seed {SEED}: killed {killed}, {left_open} left open")
         whole = max(2.0, time.monotonic() - began)
         assert work.listed("containers") == names, f"generation {generation}, seed {SEED}"
         assert _versions(work) == {f"VERSION={generation}"}
