@@ -155,6 +155,7 @@ class Graph:
         for node in self._removals:
             self._place_removal(node, users.get(node.address, set()))
         self._free_names()
+        self._keep_running()
 
     def _users(self) -> dict[str, set[str]]:
         """Who uses what, as recorded and as planned; a host is used by what is on it."""
@@ -231,6 +232,22 @@ class Graph:
                 before = taken.get((node.change.kind, node.host, (node.change.after or {}).get("name")))
                 if before is not None:
                     soft.append((node, before))
+        self._prefer(soft)
+
+    def _keep_running(self) -> None:
+        """Let an object that is replaced stay until what its successor needs, and is created first, is there."""
+        soft: list[tuple[Node, Node]] = []
+        for node in self._gone.values():
+            if node.op is not Op.DELETE or node.change.action is not Action.REPLACE:
+                continue
+            for address in node.change.depends_on:
+                going = self._gone.get(address)
+                if going is not None and going.op is Op.REMOVE:
+                    soft.append((node, self._make[address]))
+        self._prefer(soft)
+
+    def _prefer(self, soft: list[tuple[Node, Node]]) -> None:
+        """Let the first of each pair wait for the second, unless other waits speak against it."""
         for node, before in soft:
             node.after(before)
         if soft and self._stuck():

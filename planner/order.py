@@ -18,6 +18,7 @@ _FREES = (Action.DELETE, Action.REPLACE)
 def order(builder: Builder) -> None:
     """Let create_before_destroy spread, and refuse what could not be carried out in any order."""
     result = builder.result
+    _mark_by_kind(builder)
     asked_by = _spread(builder)
     for change in result.changes:
         if change.action is Action.REPLACE and change.create_before_destroy:
@@ -26,6 +27,31 @@ def order(builder: Builder) -> None:
                 result.diagnostics.append(problem)
     if not has_errors(result.diagnostics) and any(c.action in _FREES for c in result.changes):
         result.diagnostics += Graph(result.changes, builder.state, builder.registry).problems()
+
+
+def _mark_by_kind(builder: Builder) -> None:
+    """Let kinds that want it be created first, unless that needs something that is destroyed first."""
+    replaced = {c.address: c for c in builder.result.changes if c.action is Action.REPLACE and c.mode == "managed"}
+    wanting = {
+        a: c
+        for a, c in replaced.items()
+        if not c.create_before_destroy
+        and not c.tainted
+        and builder.registry.kind(c.kind).created_first(dict(c.after or {}))
+    }
+    hindered = list(wanting)
+    while hindered:
+        hindered = [
+            a
+            for a, c in wanting.items()
+            if any(d in replaced and d not in wanting and not replaced[d].create_before_destroy for d in c.depends_on)
+        ]
+        for address in hindered:
+            del wanting[address]
+    for place, change in enumerate(builder.result.changes):
+        if change.address in wanting and not change.deposed:
+            marked = with_fields(change, create_before_destroy=True)
+            builder.result.changes[place] = builder.kept[change.address] = marked
 
 
 def _spread(builder: Builder) -> dict[str, str]:

@@ -283,6 +283,13 @@ class Kind:
         """
         return None
 
+    def created_first(self, attributes: Attributes) -> bool:
+        """Whether a replacement is made before the old object goes, without create_before_destroy too.
+
+        For what takes time to make, may fail, and disturbs nobody while both are there.
+        """
+        return False
+
     def equal(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> bool:
         """Whether two different canonical values of a top-level argument mean the same."""
         return False

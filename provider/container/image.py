@@ -101,6 +101,10 @@ class Image(Kind):
             return sorted(map(_target, before or ())) == sorted(map(_target, after or ()))
         return False
 
+    def created_first(self, attributes: Attributes) -> bool:
+        """What is built stays until the new one is: a build that fails leaves all as it was, cached steps are kept."""
+        return source_of(attributes) in ("build", "packages")
+
     # -- making and removing -------------------------------------------------------------------
 
     def latest(self, host: Host, attributes: Attributes) -> tuple[str, str] | None:

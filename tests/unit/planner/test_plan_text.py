@@ -11,6 +11,7 @@ import pytest
 from hythe.diagnostic import Diagnostic
 from hythe.modules import loader, variables
 from hythe.modules.language.functions.registry import Environment
+from hythe.planner.apply_graph import Graph
 from hythe.planner.build import Builder, BuildResult, PlanOptions
 from hythe.planner.edge import project_of
 from hythe.planner.expand import Evaluation
@@ -56,7 +57,14 @@ class Box(Kind):
     name, model, on_host = "box", ThingModel, False
 
 
-REGISTRY = Registry({"thing": Thing(), "box": Box()})
+class Cake(Kind):
+    name, model, unique_name = "cake", ThingModel, False
+
+    def created_first(self, attributes: Mapping[str, Any]) -> bool:
+        return True
+
+
+REGISTRY = Registry({"thing": Thing(), "box": Box(), "cake": Cake()})
 World = Mapping[str, Any]
 
 
@@ -106,7 +114,8 @@ def state_of(**instances: dict[str, Any]) -> State:
     for name, attributes in instances.items():
         over = attributes.pop("_", {})
         address = over.pop("address", f"thing.{name}")
-        made.instances[address] = InstanceState(address, f"id-{name}", "thing", {"id": name, **attributes}, **over)
+        kind = over.pop("kind", "thing")
+        made.instances[address] = InstanceState(address, f"id-{name}", kind, {"id": name, **attributes}, **over)
     return made
 
 
@@ -362,6 +371,53 @@ def test_create_before_destroy_that_cannot_spread_is_refused_by_the_plan() -> No
     (found,) = problems(text, state)
     assert found.summary == "create_before_destroy is not possible"
     assert "thing.top uses it and has create_before_destroy" in found.detail
+
+
+CAKE = """
+    resource "thing" "oven" {
+      color = "%s"
+    }
+    resource "cake" "c" {
+      color = "blue"
+      %s
+    }
+    resource "thing" "guest" {
+      color = cake.c.id
+    }
+"""
+
+
+def cake_state() -> State:
+    return state_of(
+        oven={"color": "red"},
+        c={"color": "red", "_": {"address": "cake.c", "kind": "cake", "dependencies": ("thing.oven",)}},
+        guest={"color": "c", "_": {"dependencies": ("cake.c",)}},
+    )
+
+
+def test_a_kind_that_takes_long_to_make_is_made_before_its_users_go() -> None:
+    result = build(CAKE % ("red", ""), cake_state())
+    assert "replace      cake.c (create first)" in explain_changes(result.changes)
+    graph = Graph(result.changes, cake_state(), REGISTRY)
+    ready = [n for n in graph.nodes if not n.waits]
+    done = []
+    while ready:
+        node = ready.pop()
+        done.append(f"{node.op.value} {node.address}")
+        for other in node.then:
+            other.waits -= 1
+            ready += [other] if not other.waits else []
+    assert done[:2] == ["create cake.c", "delete thing.guest"]
+    assert sorted(done[2:]) == ["create thing.guest", "deposed-delete cake.c"]
+
+
+def test_such_a_kind_goes_first_where_what_it_needs_does() -> None:
+    lines = plan(CAKE % ("blue", "peer = thing.oven"), cake_state()).splitlines()
+    assert [line.split(" - ")[0] for line in lines] == [
+        "replace      cake.c",
+        "replace      thing.guest",
+        "replace      thing.oven",
+    ]
 
 
 def test_two_instances_of_one_name() -> None:
