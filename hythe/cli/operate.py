@@ -90,8 +90,10 @@ class Operation:
 
     def plan(self) -> Plan | None:
         """Make the plan; None, its errors shown, when there is none. Raises DiagnosticError."""
-        require_folder(self.cli)
         workspace = self.workspace
+        if not (self.request.destroy and workspace.read_state().instances):
+            # destroying needs no configuration, only something to destroy
+            require_folder(self.cli)
         self._variables = workspace.variables(self.request.inputs, ask=self.ask)
         loaded = self._open_state("plan")
         hosts = self._open_hosts()

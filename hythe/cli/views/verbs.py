@@ -18,7 +18,7 @@ _VERBS = {
     "update-restart": Verb("Modifying and restarting", "Modification and restart"),
     "replace": Verb("Replacing", "Replacement"),
     "delete": Verb("Destroying", "Destruction"),
-    "deposed-delete": Verb("Destroying the old object of", "Destruction of the old object"),
+    "deposed-delete": Verb("Destroying the old object", "Destruction of the old object"),
     "forget": Verb("Forgetting", "Forgetting"),
     "adopt": Verb("Adopting", "Adoption"),
     "read": Verb("Reading", "Read"),

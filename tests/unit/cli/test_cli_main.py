@@ -72,6 +72,16 @@ def test_folder_without_configuration(
     assert "No configuration files" in capsys.readouterr().err
 
 
+def test_destroying_needs_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configuration = tmp_path / "main.hcl"
+    configuration.write_text('resource "value" "a" { input = 1 }\n')
+    assert main.run([f"-chdir={tmp_path}", "apply", "-auto-approve"]) == 0
+    configuration.unlink()
+    assert main.run([f"-chdir={tmp_path}", "destroy", "-auto-approve"]) == 0
+    assert "1 destroyed" in capsys.readouterr().out
+    assert main.run([f"-chdir={tmp_path}", "destroy", "-auto-approve"]) == 1
+
+
 def test_a_crash_is_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
