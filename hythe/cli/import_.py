@@ -122,10 +122,20 @@ class _Importer:
             self.at.kind,
             attributes,
             kind.schema.sensitive_paths(attributes),
-            (host,) if host is not None else (),
+            self._used(),
             host,
             schema_version=kind.version,
         )
+
+    def _used(self) -> tuple[str, ...]:
+        """What the configuration lets it use, so that destroying keeps the order even before the next apply."""
+        from hythe.planner.exposure import references_in
+        from hythe.provider.schema import Path
+
+        desired, _ = self.expressions.desired(self.at)
+        found: list[tuple[Path, Reference]] = []
+        references_in(desired, found)
+        return tuple(sorted({r.address for _, r in found if r.address in self.state.instances}))
 
     def _host_reference(self) -> Reference | None:
         desired, found = self.expressions.desired(self.at)
