@@ -41,7 +41,7 @@ def names(builder: Builder) -> None:
             builder.result.diagnostics.append(
                 error(
                     "Name used twice",
-                    f'{first.address} and {change.address} both want to be the {change.kind} {shown} on {where}. '
+                    f"{first.address} and {change.address} both want to be the {change.kind} {shown} on {where}. "
                     "Give one of them another name (with for_each, let the name hold each.key).",
                     change.range,
                     address=change.address,

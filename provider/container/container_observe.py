@@ -18,7 +18,7 @@ from hythe.provider.container.container_schema import capability
 from hythe.provider.container.container_spec import DEFAULT_GRACE, HOST_CONFIG, LIMITS, NANO, RATES
 from hythe.provider.container.labels import strip
 from hythe.provider.protocol import Attributes
-from hythe.provider.schema import format_duration
+from hythe.provider.units import format_duration
 
 Inspect = Mapping[str, Any]
 

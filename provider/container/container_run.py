@@ -12,7 +12,7 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container.client import Engine, EngineError, explain, refused
 from hythe.provider.container.container_spec import DEFAULT_GRACE
 from hythe.provider.protocol import Attributes, Context, HostUnreachable, ProviderError
-from hythe.provider.schema import duration_seconds
+from hythe.provider.units import duration_seconds
 
 Inspect = Mapping[str, Any]
 

@@ -26,7 +26,8 @@ from hythe.provider.container.container_blocks import (
     Port,
     Ulimit,
 )
-from hythe.provider.schema import Duration, Effect, Model, Number, Size, attr, block, parse_size
+from hythe.provider.schema import Duration, Effect, Model, Number, Size, attr, block
+from hythe.provider.units import parse_size
 
 LIVE = Effect.LIVE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hythe.provider.container.container_blocks import span
 from hythe.provider.protocol import Attributes
-from hythe.provider.schema import duration_seconds
+from hythe.provider.units import duration_seconds
 
 NANO = 1_000_000_000
 DEFAULT_GRACE = 10

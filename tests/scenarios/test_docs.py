@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hythe.modules.language.functions import registry
-from hythe.provider.schema import duration_seconds, parse_size
+from hythe.provider.units import duration_seconds, parse_size
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
