@@ -47,8 +47,11 @@ start_by_hand() {
   as_root mkdir -p "$folder"
   mount_cgroups
   say "starting dockerd by hand; it writes to $folder/dockerd.log"
-  # descriptor 9 is our lock: a daemon that kept it would hold it for ever
-  as_root setsid sh -c "exec dockerd >>'$folder/dockerd.log' 2>&1 </dev/null" 9>&- &
+  # A daemon that kept descriptor 9 would hold our lock for ever, and one whose starter stayed behind with
+  # our output would keep whoever reads that waiting.
+  local starter=(setsid sh -c "exec dockerd >>'$folder/dockerd.log' 2>&1 </dev/null")
+  [ "$(id -u)" = 0 ] || starter=(sudo "${starter[@]}")
+  (exec "${starter[@]}" </dev/null >/dev/null 2>&1 9>&-) &
   if ! wait_for_docker "$wait_seconds"; then
     say "dockerd does not answer; the end of its log:" >&2
     as_root tail -n 20 "$folder/dockerd.log" >&2
