@@ -37,6 +37,8 @@ from hythe.provider.protocol import (
 _INTERFACE_GONE = "route ip+net: no such network interface"
 """Said when an interface of somebody else goes while the engine looks through all of them for a free subnet."""
 _TRIES, _PAUSE = 10, 0.1
+_IN_USE = ("has active endpoints", "has associated containers")
+"""What Docker and Podman say of a network that something is connected to."""
 
 
 class Network(Kind):
@@ -85,24 +87,19 @@ class Network(Kind):
         what = f'Removing network "{before.get("name", id)}"'
         if not any(_id(i) == id for i in _listed(engine)):
             return
-        users = usage.containers(engine, network=[id, before["name"]])
-        foreign = [u for u in users if u.identity is None or u.identity.lineage != context.identity.lineage]
-        if foreign:
-            raise ProviderError(
-                error(
-                    "Network still in use",
-                    f"{what}: {usage.listed(foreign)} not made by this configuration still uses it. "
-                    f"Disconnect what uses it (`{engine.kind} network disconnect {before['name']} NAME`) "
-                    "and apply again.",
-                )
-            )
-        try:
-            for user in users:
-                _disconnect(engine, id, user)
-            engine.request("DELETE", f"/networks/{segment(id)}")
-        except EngineError as failure:
-            if failure.status != 404:
-                raise refused(failure, what) from failure
+        end = time.monotonic() + self.lag
+        while True:
+            _empty(engine, before, context.identity.lineage, what)
+            try:
+                engine.request("DELETE", f"/networks/{segment(id)}")
+                return
+            except EngineError as failure:
+                if failure.status == 404:
+                    return
+                if not _is_in_use(failure) or time.monotonic() >= end:
+                    raise refused(failure, what) from failure
+            context.check()
+            time.sleep(_PAUSE)
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -286,6 +283,31 @@ def _ipam(range: Mapping[str, Any]) -> dict[str, Any]:
         if range.get(ours):
             out[theirs] = range[ours]
     return out
+
+
+def _empty(engine: Engine, attributes: Attributes, lineage: str, what: str) -> None:
+    """Take our containers off a network. Raises ProviderError when others use it, before any is touched."""
+    users = usage.containers(engine, network=[attributes["id"], attributes["name"]])
+    foreign = [u for u in users if u.identity is None or u.identity.lineage != lineage]
+    if foreign:
+        raise ProviderError(
+            error(
+                "Network still in use",
+                f"{what}: {usage.listed(foreign)} not made by this configuration still uses it. "
+                f"Disconnect what uses it (`{engine.kind} network disconnect {attributes['name']} NAME`) "
+                "and apply again.",
+            )
+        )
+    for user in users:
+        _disconnect(engine, attributes["id"], user)
+
+
+def _is_in_use(failure: EngineError) -> bool:
+    """Whether the engine keeps a network for a container that it may no longer list.
+
+    While a container goes, by an interrupted call say, its endpoint outlives its entry in the list for a moment.
+    """
+    return any(words in failure.message for words in _IN_USE)
 
 
 def _disconnect(engine: Engine, id: str, user: usage.User) -> None:

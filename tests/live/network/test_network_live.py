@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hythe.planner.diff import compare
+from hythe.provider.container import usage
 from hythe.provider.container.network import Network
 from hythe.provider.protocol import Attributes, Presence, ProviderError, ReadRequest
 
@@ -235,6 +236,26 @@ def test_our_own_containers_leave_it(bench: Any, make: Made, container: Callable
         user = container(made["name"], *marks)
         if running:
             bench.cli("start", user)
+    KIND.delete(bench.context(identity), made)
+    assert observed(bench, identity, made) is Presence.ABSENT
+    assert json.loads(bench.cli("inspect", user))[0]["State"]["Running"]
+
+
+def test_a_container_that_is_just_going_is_waited_for(
+    bench: Any, make: Made, container: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine lists a container no longer and has not yet let go of its endpoint, as after a killed destroy."""
+    identity, made = make()
+    user = container(made["name"], f"dev.hythe.lineage={identity.lineage}", "dev.hythe.id=1", "dev.hythe.address=a.b")
+    bench.cli("start", user)
+    listings: list[int] = []
+    listing = usage.containers
+
+    def late(engine: Any, **filters: Any) -> list[usage.User]:
+        listings.append(1)
+        return listing(engine, **filters) if len(listings) > 3 else []
+
+    monkeypatch.setattr(usage, "containers", late)
     KIND.delete(bench.context(identity), made)
     assert observed(bench, identity, made) is Presence.ABSENT
     assert json.loads(bench.cli("inspect", user))[0]["State"]["Running"]
