@@ -37,8 +37,6 @@ from hythe.provider.protocol import (
 _INTERFACE_GONE = "route ip+net: no such network interface"
 """Said when an interface of somebody else goes while the engine looks through all of them for a free subnet."""
 _TRIES, _PAUSE = 10, 0.1
-_IN_USE = ("has active endpoints", "has associated containers")
-"""What Docker and Podman say of a network that something is connected to."""
 
 
 class Network(Kind):
@@ -87,19 +85,16 @@ class Network(Kind):
         what = f'Removing network "{before.get("name", id)}"'
         if not any(_id(i) == id for i in _listed(engine)):
             return
-        end = time.monotonic() + self.lag
-        while True:
+
+        def remove() -> None:
             _empty(engine, before, context.identity.lineage, what)
-            try:
-                engine.request("DELETE", f"/networks/{segment(id)}")
-                return
-            except EngineError as failure:
-                if failure.status == 404:
-                    return
-                if not _is_in_use(failure) or time.monotonic() >= end:
-                    raise refused(failure, what) from failure
-            context.check()
-            time.sleep(_PAUSE)
+            engine.request("DELETE", f"/networks/{segment(id)}")
+
+        try:
+            usage.when_free(remove, context.check)
+        except EngineError as failure:
+            if failure.status != 404:
+                raise refused(failure, what) from failure
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -300,14 +295,6 @@ def _empty(engine: Engine, attributes: Attributes, lineage: str, what: str) -> N
         )
     for user in users:
         _disconnect(engine, attributes["id"], user)
-
-
-def _is_in_use(failure: EngineError) -> bool:
-    """Whether the engine keeps a network for a container that it may no longer list.
-
-    While a container goes, by an interrupted call say, its endpoint outlives its entry in the list for a moment.
-    """
-    return any(words in failure.message for words in _IN_USE)
 
 
 def _disconnect(engine: Engine, id: str, user: usage.User) -> None:

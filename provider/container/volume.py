@@ -144,7 +144,7 @@ class Volume(Kind):
         if there is None or not _is_ours(there, context.identity.id, before):
             return
         remove_helpers(engine, context.identity.id)
-        users = usage.containers(engine, volume=[name])
+        users = [u for u in usage.containers(engine, volume=[name]) if u.state != "removing"]
         if users:
             raise ProviderError(
                 error(
@@ -153,7 +153,7 @@ class Volume(Kind):
                 )
             )
         try:
-            engine.request("DELETE", f"/volumes/{segment(name)}")
+            usage.when_free(lambda: _remove(engine, name), context.check)
         except EngineError as failure:
             if failure.status != 404:
                 raise refused(failure, what) from failure
@@ -258,9 +258,13 @@ def _taken(name: str, item: Mapping[str, Any], lineage: str) -> Diagnostic:
     )
 
 
+def _remove(engine: Engine, name: str) -> None:
+    engine.request("DELETE", f"/volumes/{segment(name)}")
+
+
 def _discard(engine: Engine, name: str) -> None:
     try:
-        engine.request("DELETE", f"/volumes/{segment(name)}")
+        _remove(engine, name)
     except EngineError as failure:
         if failure.status != 404:
             raise refused(failure, f'Removing the unfinished volume "{name}"') from failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from hythe.planner.diff import compare
 from hythe.planner.inputs import RecordingReader
+from hythe.provider.container import usage
 from hythe.provider.container.client import EngineError
 from hythe.provider.container.volume import Volume
 from hythe.provider.container.volume_seed import HELPER
@@ -181,6 +183,21 @@ def test_a_used_volume_is_kept_and_its_user_is_named(bench: Any, make: Made) -> 
             KIND.delete(bench.context(identity), made)
     finally:
         bench.cli("rm", "-f", user)
+
+
+def test_a_user_that_is_just_going_is_waited_for(bench: Any, make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine lists a container no longer and has not yet let go of its volume, as after a killed destroy."""
+    identity, made = make()
+    user = bench.name("user")
+    bench.cli("create", "--name", user, "-v", f"{made['name']}:/v", bench.image, "sleep", "1")
+    monkeypatch.setattr(usage, "containers", lambda engine, **filters: [])
+    going = threading.Timer(1, bench.cli, ["rm", "-f", user])
+    going.start()
+    try:
+        KIND.delete(bench.context(identity), made)
+    finally:
+        going.join()
+    assert observed(bench, identity, made) is Presence.ABSENT
 
 
 def test_found_by_mark_and_unfinished_when_seeded(bench: Any, make: Made) -> None:
