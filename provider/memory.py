@@ -239,6 +239,14 @@ class MemoryHost:
         self._world.reach(self)
         return self._world
 
+    def hypervisor(self, uri: str | None = None) -> MemoryWorld:
+        """The world. Raises HostUnreachable when the host is to be so."""
+        return self.engine()
+
+    def files(self) -> Any:
+        """None: the world has no files."""
+        raise HostUnreachable(error("No files", f"{self.name} is a host in memory and has no files."))
+
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None) -> Completed:
         """A program that does nothing and succeeds."""
         self._world.reach(self)

@@ -122,6 +122,15 @@ class Host(Protocol):
         Raises :class:`HostUnreachable`.
         """
 
+    def hypervisor(self, uri: str | None = None) -> Any:
+        """The libvirt client (:class:`hythe.provider.vm.client.Hypervisor`) for a URI; None is the machine's own.
+
+        Its calls raise :class:`HostUnreachable`.
+        """
+
+    def files(self) -> Any:
+        """Access to the machine's files (:class:`hythe.provider.connection.files.HostFiles`)."""
+
     def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None) -> Completed:
         """Run a program without a shell. Raises :class:`HostUnreachable`."""
 

@@ -17,6 +17,7 @@ from hythe.provider.protocol import Completed, HostUnreachable, ProviderError
 
 if TYPE_CHECKING:
     from hythe.provider.container.client import Engine
+    from hythe.provider.vm.client import Hypervisor, Hypervisors
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 """Exit codes of programs that are missing or may not be run, as shells give them."""
@@ -34,6 +35,7 @@ class LocalHost:
         self._settings = settings or EngineSettings(self._machine.environment.get("HYTHE_ENGINE") or AUTO)
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._hypervisors: Hypervisors | None = None
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def engine(self) -> Engine:
@@ -72,6 +74,15 @@ class LocalHost:
                 )
             )
         return engine
+
+    def hypervisor(self, uri: str | None = None) -> Hypervisor:
+        """The libvirt client for a URI. Nothing is opened before its first call."""
+        from hythe.provider.vm.client import Hypervisors
+
+        with self._lock:
+            if self._hypervisors is None:
+                self._hypervisors = Hypervisors()
+            return self._hypervisors.get(uri)
 
     def files(self) -> HostFiles:
         """Access to this machine's files."""
@@ -121,12 +132,14 @@ class LocalHost:
     def close(self) -> None:
         """Close idle connections and stop programs that still run."""
         with self._lock:
-            engine, running = self._engine, list(self._running)
-            self._engine = None
+            engine, running, hypervisors = self._engine, list(self._running), self._hypervisors
+            self._engine = self._hypervisors = None
         for process in running:
             _kill(process)
         if engine is not None:
             engine.close()
+        if hypervisors is not None:
+            hypervisors.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
