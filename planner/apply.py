@@ -34,7 +34,7 @@ from hythe.planner.plan import Action, Change, Mode, Plan
 from hythe.planner.refresh import is_data
 from hythe.provider.guard import diagnostics_of
 from hythe.provider.protocol import HostSource, Interrupted, Project
-from hythe.provider.registry import Registry
+from hythe.provider.registry import Registry, takes_along
 from hythe.state.journal import JournalFailed
 from hythe.state.model import OutputState, Result, State
 from hythe.state.session import Session
@@ -160,8 +160,11 @@ class _Run:
         self.session = surroundings.session
         self.sink, self.clock = surroundings.sink, surroundings.clock
         self.result = ApplyResult(self.session.state)
-        # creations that an earlier run left open, and of which nothing could be found out
-        self.open = {i.instance.address for i in self.session.pending.values() if i.op in ("create", "swap")}
+        # creations that an earlier run left open, and of which nothing could be found out; those on a machine that
+        # is made anew came to nothing
+        made = {c.address for c in plan.changes if c.action in (Action.CREATE, Action.REPLACE)}
+        opened = (i.instance for i in self.session.pending.values() if i.op in ("create", "swap"))
+        self.open = {i.address for i in opened if i.host not in made or not takes_along(registry, i.host or "")}
         self.graph = Graph(plan.changes, self.session.state, registry)
         self.gate = Gate(registry, parallelism, per_host)
         self.workers = Workers(self._carry_out, max(1, parallelism))
@@ -345,8 +348,9 @@ class _Run:
         if there is None:
             self._passed(node)
             return None
-        if node.op is Op.FORGET:
-            self._told(node, self.session.record(Result(drop=node.address)), there.id, 0.0)
+        if node.op is Op.FORGET or change.with_host:
+            gone = Result(undepose=(there.id,)) if node.op is Op.REMOVE else Result(drop=node.address)
+            self._told(node, self.session.record(gone), there.id, 0.0)
             return None
         before = there.attributes if node.op is Op.REMOVE or change.before is None else change.before
         task = Task(node, self.registry.kind(change.kind), there.id, None, dict(before), since=self.clock())

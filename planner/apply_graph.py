@@ -89,7 +89,8 @@ class Graph:
         if inline is None:
             known = change.kind in self._registry
             inline = self._unobserved[change.kind] = known and not self._registry.kind(change.kind).observed
-        node = Node(change, op, old_id, op is Op.FORGET or (inline and change.mode == "managed"), host)
+        recorded = op is Op.FORGET or (change.with_host and op in (Op.DELETE, Op.REMOVE))
+        node = Node(change, op, old_id, recorded or (inline and change.mode == "managed"), host)
         self.nodes.append(node)
         return node
 
@@ -120,6 +121,10 @@ class Graph:
 
     def _split_replacement(self, change: Change, old_host: str | None) -> None:
         address = change.address
+        if change.with_host:
+            self._make[address] = self._add(change, Op.CREATE, change.host)
+            self._gone[address] = self._add(change, Op.DELETE, old_host, change.id)
+            return
         swaps = self._registry.kind(change.kind).has_swap and old_host == change.host
         # what never became ready is in the way of its own replacement where names are unique
         in_the_way = change.tainted and not swaps and self._takes_name(change, change.kind, old_host, change.before)
@@ -143,7 +148,9 @@ class Graph:
                 for address in node.change.depends_on:
                     node.after(self._make.get(address))
         for address, node in self._gone.items():
-            if node.op is Op.DELETE:
+            if node.change.with_host:
+                self._end_with_host(node, users.get(address, set()))
+            elif node.op is Op.DELETE:
                 self._delete_after(node, users.get(address, set()))
             elif node.op is Op.REMOVE:
                 self._remove_after(node, users.get(address, set()))
@@ -153,6 +160,9 @@ class Graph:
                     if going is not None and going.op is Op.DELETE:
                         node.after(going)
         for node in self._removals:
+            if node.change.with_host:
+                self._end_with_host(node, users.get(node.address, set()))
+                continue
             self._place_removal(node, users.get(node.address, set()))
         self._free_names()
         self._keep_running()
@@ -172,9 +182,23 @@ class Graph:
                 out.setdefault(change.address, set()).update(change.depends_on)
         return out
 
+    def _end_with_host(self, node: Node, users: set[str]) -> None:
+        """What ends with its machine is done with when that is; those elsewhere that use it go before the machine."""
+        host = self._gone.get(node.host or "")
+        make = self._make.get(node.address)
+        node.after(host)
+        if make is not None and host is not None and host.op is Op.DELETE and not node.change.deposed:
+            make.after(node)
+        for user in sorted(users):
+            going = self._gone.get(user)
+            if host is not None and going is not None and going.op is Op.DELETE and not going.change.with_host:
+                host.after(going)
+
     def _delete_after(self, node: Node, users: set[str]) -> None:
         for user in sorted(users):
             going = self._gone.get(user)
+            if going is not None and going.change.with_host and going.host == node.address:
+                continue
             if going is not None:
                 node.after(going)
             elif node.change.action is Action.DELETE and user in self._make and user in self._state.instances:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from hythe.address import Address, Key, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, error
-from hythe.planner import checks
+from hythe.planner import checks, containment
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
@@ -158,6 +158,7 @@ class Builder:
                 elif node[0] in ("managed", "data"):
                     self._block(self.program.blocks[node], wanted)
         self._removals(wanted)
+        containment.mark(self)
         self._outputs()
         result.diagnostics[:0] = self.evaluation.diagnostics
         checks.names(self)

@@ -8,6 +8,7 @@ from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
 from hythe.diagnostic import Diagnostic, error
+from hythe.planner import containment
 from hythe.planner.diff import (
     FieldChange,
     apply_ignored,
@@ -92,6 +93,8 @@ class ChangeMaker:
                 self._create(subject, Cause("it does not exist yet", range=block.block.range))
             return
         observed = self.builder.observe(prior)
+        if isinstance(observed, Unreachable):
+            observed = containment.settled(self.builder, prior, subject.host) or observed
         if isinstance(observed, Unreachable):
             self._keep(subject, prior, dict(prior.attributes), unknown=True)
             return
@@ -318,7 +321,8 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         after_sensitive=desired.sensitive,
     )
     pending = sorted(a for a in desired.reads if _pending(builder, a))
-    if not is_known(desired.attributes) or (pending and block.depends_on):
+    there_later = host is not None and host in pending
+    if not is_known(desired.attributes) or there_later or (pending and block.depends_on):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
         why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
         cause = Cause(why, range=block.block.range)

@@ -67,6 +67,7 @@ class Change:
     instances whose operations must end before this one's begins. ``host`` is the address of the
     instance that is its host (None: the local machine). ``deposed``: an old object left by a
     replacement. ``unknown_host``: the host could not be reached, so the instance is kept as it is.
+    ``with_host``: the old object ends with the machine that it is on, without a call of its own.
     """
 
     address: str
@@ -88,6 +89,7 @@ class Change:
     deposed: bool = False
     tainted: bool = False
     unknown_host: bool = False
+    with_host: bool = False
     mode: str = "managed"
     range: Range | None = None
     import_id: str | None = None

@@ -10,8 +10,17 @@ from hythe.address import parse_address
 from hythe.diagnostic import Diagnostic, error
 from hythe.event import RefreshFinished, RefreshStarted, Sink, ignore
 from hythe.provider.guard import diagnostics_of
-from hythe.provider.protocol import Host, HostSource, Observed, Project, ProviderError, ReadContext, ReadRequest
-from hythe.provider.registry import Registry
+from hythe.provider.protocol import (
+    Host,
+    HostSource,
+    Observed,
+    Presence,
+    Project,
+    ProviderError,
+    ReadContext,
+    ReadRequest,
+)
+from hythe.provider.registry import Registry, takes_along
 from hythe.state.model import InstanceState, State
 
 
@@ -73,14 +82,35 @@ def refresh(
         name = group.host or "local"
         addresses = tuple(i.address for i in group.instances)
         sink(RefreshStarted(clock(), name, group.kind, addresses))
-        found, notices, failed = _read(group, state, registry, hosts, project, base_dir)
+        found, notices, failed = _read(group, state, registry, hosts, project, base_dir, result)
         sink(RefreshFinished(clock(), name, group.kind, addresses, failed))
         return found, notices
 
-    for found, notices in _each(read, groups, parallelism):
-        result.found.update(found)
-        result.diagnostics += notices
+    for level in _levels(groups, state):
+        there = [g for g in level if not _ended(g, state, registry, result)]
+        for found, notices in _each(read, there, parallelism):
+            result.found.update(found)
+            result.diagnostics += notices
     return result
+
+
+def _levels(groups: list[_Group], state: State) -> list[list[_Group]]:
+    """Groups in the order to read them: what is on a machine after the machine."""
+    levels: dict[int, list[_Group]] = {}
+    for group in groups:
+        levels.setdefault(state.depth(group.host), []).append(group)
+    return [levels[n] for n in sorted(levels)]
+
+
+def _ended(group: _Group, state: State, registry: Registry, result: Refreshed) -> bool:
+    """Whether the machine is gone, and everything on it with it, which is then noted."""
+    if group.host is None or not takes_along(registry, group.host):
+        return False
+    machine = state.instances.get(group.host)
+    if machine is not None and result.found.get(machine.id) is not Presence.ABSENT:
+        return False
+    result.found.update({i.id: Presence.ABSENT for i in group.instances})
+    return True
 
 
 def _each(
@@ -136,23 +166,32 @@ def unknown_kind(name: str, address: str) -> Diagnostic:
     return error("Unknown kind in state", text, address=address)
 
 
-def host_of(hosts: HostSource, state: State, address: str | None) -> Host:
-    """The host at an address as the state has it. Raises ProviderError."""
+def host_of(hosts: HostSource, state: State, address: str | None, refreshed: Refreshed | None = None) -> Host:
+    """The host at an address as it was refreshed, or else as the state has it. Raises ProviderError."""
     if address is None:
         return hosts.local
     instance = state.instances.get(address)
     attributes: Mapping[str, object] | None = instance.attributes if instance is not None else None
+    if instance is not None and refreshed is not None:
+        found = refreshed.found.get(instance.id)
+        attributes = found if isinstance(found, dict) else attributes
     return hosts.get(address, attributes)
 
 
 def _read(
-    group: _Group, state: State, registry: Registry, hosts: HostSource, project: Project, base_dir: str
+    group: _Group,
+    state: State,
+    registry: Registry,
+    hosts: HostSource,
+    project: Project,
+    base_dir: str,
+    refreshed: Refreshed,
 ) -> tuple[dict[str, Observed | Unreachable], list[Diagnostic], str | None]:
     name = group.host or "the local machine"
     try:
-        host = host_of(hosts, state, group.host)
+        host = host_of(hosts, state, group.host, refreshed)
         context = ReadContext(
-            host, hosts.local, state.lineage, base_dir, project, lambda address: host_of(hosts, state, address)
+            host, hosts.local, state.lineage, base_dir, project, lambda a: host_of(hosts, state, a, refreshed)
         )
         requests = [ReadRequest(i.id, i.address, i.attributes) for i in group.instances]
         observed = registry.kind(group.kind).read_many(context, requests)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hythe.diagnostic import error
+from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import Attributes, Completed, Context, Host, HostUnreachable, Identity, Kind, ProviderError
 from hythe.value import Reference
 
@@ -206,6 +206,15 @@ class MemoryWorld:
         self.objects[number] = made
         return made
 
+    def sink(self, host: str) -> None:
+        """Everything on a host ends with it."""
+        with self.mutex:
+            gone = [o for o in self.objects.values() if o.host == host]
+            for lost in gone:
+                self.objects.pop(lost.engine_id, None)
+                if lost.mark is not None:
+                    self.sink(lost.mark.address)
+
     def destroy(self, target: MemoryObject) -> None:
         """Remove an object. Raises ProviderError while another uses it."""
         id = target.mark.id if target.mark is not None else ""
@@ -213,6 +222,10 @@ class MemoryWorld:
         if users:
             raise ProviderError(error("Object in use", f"{target.name} is used by {', '.join(sorted(users))}."))
         del self.objects[target.engine_id]
+
+
+def _down(address: str) -> Diagnostic:
+    return error("Host not reachable", f"{address} is shut off.")
 
 
 def used(value: Any) -> frozenset[str]:
@@ -270,5 +283,7 @@ class MemoryHosts:
         host = MemoryHost(address, self._world)
         if attributes is None:
             raise HostUnreachable(error("Host not known", f"{address} is not in the state."))
+        if attributes.get("running") is False:
+            raise HostUnreachable(_down(address))
         self._world.reach(host)
         return host

@@ -37,7 +37,7 @@ class Part(Model):
 class ThingModel(Model):
     """An object with an argument of every sort."""
 
-    host: Ref("box") = attr(description="Where it is.")  # type: ignore[valid-type]
+    host: Ref("box", "vessel") = attr(description="Where it is.")  # type: ignore[valid-type]
     name: str | None = attr(description="Name, unique on a host.", engine_default=True)
     size: Number | None = attr(description="Changed in place.", effect=Effect.LIVE)
     color: str | None = attr(description="Changed with a restart.", effect=Effect.RESTART)
@@ -60,6 +60,15 @@ class BoxModel(Model):
     size: Number | None = attr(description="Changed in place.", effect=Effect.LIVE)
     engine_id: str | None = attr(description="The world's id.", computed=True)
     revision: Number | None = attr(description="Grows with changes.", computed=True, volatile=True)
+
+
+class VesselModel(BoxModel):
+    """A host in memory that takes along what is on it."""
+
+    host: Ref("box", "vessel") = attr(description="Where it is.")  # type: ignore[valid-type]
+    shape: str | None = attr(description="Changed by replacement.")
+    color: str | None = attr(description="Changed with a restart.", effect=Effect.RESTART)
+    running: bool = attr(True, description="Whether what is on it can be reached.", effect=Effect.LIVE)
 
 
 class MemoryKind(Kind):
@@ -143,6 +152,8 @@ class MemoryKind(Kind):
             with world.mutex:
                 target = world.ours(context.identity.id, before)
                 if target is not None:
+                    if self.takes_along:
+                        world.sink(context.identity.address)
                     world.destroy(target)
             world.step(context, "delete", self.name, "after")
         finally:
@@ -234,6 +245,14 @@ class Box(MemoryKind):
     on_host = False
 
 
+class Vessel(MemoryKind):
+    """A kind whose instances are hosts with which everything on them ends."""
+
+    name = "vessel"
+    model = VesselModel
+    takes_along = True
+
+
 class NoteModel(Model):
     """A value."""
 
@@ -269,5 +288,11 @@ def _references(attributes: Attributes) -> list[Reference]:
 
 
 def memory_kinds(world: MemoryWorld) -> dict[str, Kind]:
-    """The kinds of a world, by name: thing, swing (has swap), box (a host), note (in state only)."""
-    return {"thing": Thing(world), "swing": Swing(world), "box": Box(world), "note": Note()}
+    """The kinds of a world, by name: thing, swing (has swap), box and vessel (hosts), note (in state only)."""
+    return {
+        "thing": Thing(world),
+        "swing": Swing(world),
+        "box": Box(world),
+        "vessel": Vessel(world),
+        "note": Note(),
+    }

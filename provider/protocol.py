@@ -254,6 +254,8 @@ class Kind:
     version: ClassVar[int] = 1
     on_host: ClassVar[bool] = True
     unique_name: ClassVar[bool] = True
+    takes_along: ClassVar[bool] = False
+    """Whether an instance is a machine with which everything on it ends, as it does with a VM."""
     has_swap: ClassVar[bool] = False
     observed: ClassVar[bool] = True
     """False for kinds that have no object outside state (``value``): they are never read."""

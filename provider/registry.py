@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
+from hythe.address import parse_address
 from hythe.provider.protocol import Kind
 
 _BUILT_IN = {
@@ -54,3 +55,12 @@ class Registry:
 
             self._plugins = {e.name: e.value for e in entry_points(group=ENTRY_POINTS)}
         return self._plugins
+
+
+def takes_along(registry: Registry, address: str) -> bool:
+    """Whether the instance at that address is a machine with which everything on it ends."""
+    try:
+        name = parse_address(address).kind
+    except ValueError:
+        return False
+    return name in registry and registry.kind(name).takes_along

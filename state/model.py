@@ -67,6 +67,15 @@ class State:
         """Whether nothing is recorded."""
         return not (self.instances or self.deposed or self.outputs)
 
+    def depth(self, host: str | None) -> int:
+        """How many machines are around what is on the host of that address; the local machine does not count."""
+        seen: set[str] = set()
+        while host is not None and host not in seen:
+            seen.add(host)
+            instance = self.instances.get(host)
+            host = instance.host if instance is not None else None
+        return len(seen)
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

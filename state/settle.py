@@ -28,7 +28,7 @@ from hythe.provider.protocol import (
     ReadContext,
     ReadRequest,
 )
-from hythe.provider.registry import Registry
+from hythe.provider.registry import Registry, takes_along
 from hythe.provider.schema import storable
 from hythe.state.model import InstanceState, Intent, Result, State
 from hythe.state.session import Session
@@ -89,10 +89,12 @@ def settle(
     for intent in pending:
         groups.setdefault((intent.instance.host, intent.instance.kind), []).append(intent)
     left: list[Intent] = []
-    for (host, kind), intents in groups.items():
+    # machines first: what became of them decides what is still on them
+    order = sorted(groups.items(), key=lambda item: state.depth(item[0][0]))
+    for (host, kind), intents in order:
 
         def look(host: str | None = host, kind: str = kind, intents: list[Intent] = intents) -> _Seen:
-            return _look(state, host, kind, intents, registry, hosts, project, base_dir)
+            return _look(settled.state, host, kind, intents, registry, hosts, project, base_dir)
 
         seen = look()
         lag = registry.kind(kind).lag if kind in registry else 0.0
@@ -169,7 +171,8 @@ def _look(
         seen.problem = (warning("Unknown kind", text),)
         return seen
     kind = registry.kind(kind_name)
-    if not kind.observed:
+    if not kind.observed or (host is not None and host not in state.instances and takes_along(registry, host)):
+        # a machine that is gone took along what was on it
         return seen
 
     def at(address: str | None) -> Host:

@@ -48,6 +48,28 @@ AFTER = (
 )
 
 
+FLEET = """
+resource "vessel" "v" {
+  name  = "v"
+  shape = "round"
+}
+resource "thing" "in" {
+  name = "in"
+  host = vessel.v
+}
+resource "swing" "by" {
+  name = "by"
+  host = vessel.v
+  lifecycle { create_before_destroy = true }
+}
+resource "thing" "outside" {
+  name   = "outside"
+  secret = thing.in.engine_id
+}
+"""
+OTHER = FLEET.replace("round", "square").replace("host = vessel.v\n  lifecycle", "lifecycle")
+
+
 class Kills:
     """Copies of disk and world at every boundary of an apply: what a kill there would leave."""
 
@@ -86,7 +108,9 @@ def names(world: MemoryWorld) -> list[str]:
 
 @pytest.mark.parametrize("parallelism", [1, 4])
 @pytest.mark.parametrize(
-    ("prior", "text"), [("", BEFORE), (BEFORE, AFTER), (AFTER, "")], ids=["create", "change", "destroy"]
+    ("prior", "text"),
+    [("", BEFORE), (BEFORE, AFTER), (AFTER, ""), ("", FLEET), (FLEET, OTHER), (OTHER, "")],
+    ids=["create", "change", "destroy", "create machine", "replace machine", "destroy machine"],
 )
 def test_killed_at_every_boundary(tmp_path: Path, new_house: Any, prior: str, text: str, parallelism: int) -> None:
     live = tmp_path / "live"
@@ -99,7 +123,7 @@ def test_killed_at_every_boundary(tmp_path: Path, new_house: Any, prior: str, te
     result = house.apply(text)
     assert result.diagnostics == []
     expected = names(house.world)
-    assert len(kills.copies) > 30
+    assert len(kills.copies) > 15
     for label, folder, world in kills.copies:
         again = new_house(folder, world)
         result = again.apply(text)
