@@ -7,15 +7,24 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mode=${1:-demo}
-runtime_packages=(ca-certificates curl docker.io iptables mmdebstrap busybox-static)
+runtime_packages=(
+  ca-certificates curl docker.io iptables mmdebstrap busybox-static openssh-client
+  libvirt-daemon-system libvirt-clients qemu-utils dnsmasq-base e2fsprogs
+  gcc libvirt-dev pkg-config python3-dev # libvirt-python has no wheel
+)
+case $(dpkg --print-architecture 2>/dev/null) in
+  arm64) runtime_packages+=(qemu-system-arm qemu-efi-aarch64) ;;
+  *) runtime_packages+=(qemu-system-x86 ovmf) ;;
+esac
 test_packages=(
   git make procps psmisc iproute2 openssl
   podman catatonit crun runc containernetworking-plugins uidmap buildah
   docker-registry apache2-utils
+  openssh-server nftables lvm2
 )
 case $mode in
-  demo) packages=("${runtime_packages[@]}") extras="" ;;
-  test) packages=("${runtime_packages[@]}" "${test_packages[@]}") extras="[test]" ;;
+  demo) packages=("${runtime_packages[@]}") extras="[vm]" ;;
+  test) packages=("${runtime_packages[@]}" "${test_packages[@]}") extras="[vm,test]" ;;
   *)
     echo "usage: $0 demo|test" >&2
     exit 2

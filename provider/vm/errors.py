@@ -32,9 +32,9 @@ def _permission(found: re.Match[str], what: str) -> Diagnostic:
     path = found.groupdict().get("path") or "a file"
     return error(
         "Hypervisor may not open a file",
-        f"{what}: QEMU was refused {path} ({found[0]}). It runs as its own user (libvirt-qemu on Debian) under AppArmor "
-        "or SELinux. Keep disks in a storage pool (leave `pool` out), or give that user access to the file and to every "
-        "folder above it; `dmesg | grep -i apparmor` shows what AppArmor refused.",
+        f"{what}: QEMU was refused {path} ({found[0]}). It runs as a user of its own (libvirt-qemu on Debian) under "
+        "AppArmor or SELinux. Keep disks in a storage pool (leave `pool` out), or let that user read the file and enter "
+        "every folder above it; `dmesg | grep -i apparmor` shows what AppArmor refused.",
     )
 
 
