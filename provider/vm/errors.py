@@ -33,7 +33,7 @@ def _permission(found: re.Match[str], what: str) -> Diagnostic:
     return error(
         "Hypervisor may not open a file",
         f"{what}: QEMU was refused {path} ({found[0]}). It runs as a user of its own (libvirt-qemu on Debian) under "
-        "AppArmor or SELinux. Keep disks in a storage pool (leave `pool` out), or let that user read the file and enter "
+        "AppArmor or SELinux. Keep disks in a pool (leave `pool` out), or let that user read the file and open "
         "every folder above it; `dmesg | grep -i apparmor` shows what AppArmor refused.",
     )
 
