@@ -7,13 +7,13 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
-from hythe.planner.plan import Action, Cause
+from hythe.planner.plan import Action, Cause, Plan
 from hythe.provider.protocol import Observed, Presence
-from hythe.provider.registry import takes_along
+from hythe.provider.registry import Registry, takes_along
 from hythe.state.model import InstanceState
 from hythe.value import Unknown
 
@@ -76,3 +76,35 @@ def _chain(hosts: Mapping[str, str | None], first: str | None) -> Iterator[str]:
         seen.add(first)
         yield first
         first = hosts.get(first)
+
+
+def to_look_at_again(plan: Plan, registry: Registry) -> list[str]:
+    """Machines on which things may be other than planned once the plan was carried out, sorted.
+
+    Those that the plan starts, where nobody could look at what is on them, and those that it starts anew, with which
+    what is on them is started anew too, or is not.
+    """
+    changes = {c.address: c for c in plan.changes if not c.deposed}
+    found: set[str] = set()
+    for change in plan.changes:
+        for machine in _chain({a: c.host for a, c in changes.items()}, change.host):
+            made = changes.get(machine)
+            if made is None or made.action not in (Action.UPDATE, Action.UPDATE_RESTART):
+                continue
+            again = made.action is Action.UPDATE_RESTART or change.unknown_host
+            if again and takes_along(registry, machine):
+                found.add(machine)
+    return sorted(found)
+
+
+_MILD = frozenset({Action.CREATE, Action.UPDATE, Action.UPDATE_RESTART, Action.READ, Action.NOOP})
+
+
+def is_announced(plan: Plan, machines: Collection[str]) -> bool:
+    """Whether a plan made after looking again does no more than to start and make what is on these machines."""
+    hosts = {c.address: c.host for c in plan.changes}
+    return all(
+        c.action in _MILD and any(h in machines for h in _chain(hosts, c.host))
+        for c in plan.actions
+        if c.mode != "data"
+    )

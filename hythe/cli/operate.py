@@ -13,7 +13,8 @@ from hythe.cli.logs_setup import debug, logged
 from hythe.cli.options import PlanRequest, plan_request
 from hythe.cli.views.operation import OperationView, open_operation
 from hythe.cli.workspace import Workspace, check_fresh, remember_plan_secrets, remember_state_secrets, require_folder
-from hythe.diagnostic import DiagnosticError, has_errors
+from hythe.diagnostic import Diagnostic, DiagnosticError, has_errors, warning
+from hythe.planner.containment import is_announced, to_look_at_again
 from hythe.planner.explain import explain
 from hythe.planner.plan import Action
 
@@ -111,6 +112,31 @@ class Operation:
         return outcome.plan
 
     def apply(self, plan: Plan, *, saved: bool = False) -> int:
+        """Carry the plan out, and look again at what is on machines that it started. Returns the exit code.
+
+        Raises DiagnosticError when it is refused.
+        """
+        code = self._apply(plan, saved=saved)
+        machines = to_look_at_again(plan, self.workspace.registry) if code == FINE else []
+        return self._look_again(machines) if machines else code
+
+    def _look_again(self, machines: list[str]) -> int:
+        """What is on machines that run (again) only now is planned now, and done where it is as announced."""
+        self.view.say(f"\nLooking at what is on {', '.join(machines)}, now that {_they(machines)}.")
+        assert self._store is not None
+        self._loaded, self._outcome, self._settled = self._store.read(), None, None
+        plan = self.plan()
+        if plan is None:
+            return FAILED
+        if plan.is_empty:
+            return FINE
+        self.view.plan(plan, self.workspace.layout)
+        if is_announced(plan, machines):
+            return self._apply(plan)
+        self.view.report([_more_to_do(machines)])
+        return FINE
+
+    def _apply(self, plan: Plan, *, saved: bool = False) -> int:
         """Carry the plan out. Returns the exit code; raises DiagnosticError when it is refused."""
         workspace = self.workspace
         if saved:
@@ -135,3 +161,15 @@ class Operation:
         self.view.applied(plan.mode, complete)
         self.view.outputs(result.outputs)
         return FINE if complete else FAILED
+
+
+def _they(machines: list[str]) -> str:
+    return "it runs" if len(machines) == 1 else "they run"
+
+
+def _more_to_do(machines: list[str]) -> Diagnostic:
+    text = (
+        f"What is on {', '.join(machines)} could be looked at only now, and it needs more than to be started or "
+        "made, as shown above. Nothing of that was done: run `hythe apply` again."
+    )
+    return warning("Plan again", text)

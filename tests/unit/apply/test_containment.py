@@ -215,3 +215,31 @@ def test_a_call_that_fails_on_one_machine_leaves_the_other_alone(house: Any) -> 
     house.apply(fleet())
     assert 'create thing.web["b"]' in house.log()
     house.done(fleet())
+
+
+def test_what_is_on_a_machine_that_is_started_is_looked_at_again(house: Any) -> None:
+    from hythe.planner.containment import is_announced, to_look_at_again
+
+    house.done(fleet())
+    house.world.drift('vessel.node["a"]', running=False)
+    house.world.remove('thing.web["a"]')
+    session = house.session(fleet())
+    first = house.outcome(session, house.state).plan
+    assert to_look_at_again(first, session.registry) == ['vessel.node["a"]']
+    house.apply(fleet())
+    second = house.outcome(session, house.state).plan
+    assert [(c.action.value, c.address) for c in second.actions] == [("create", 'thing.web["a"]')]
+    assert is_announced(second, ['vessel.node["a"]'])
+    assert not is_announced(second, ['vessel.node["b"]'])
+    assert to_look_at_again(second, session.registry) == []
+
+
+def test_a_restart_is_a_reason_to_look_again_and_a_removal_is_not_announced(house: Any) -> None:
+    from hythe.planner.containment import is_announced, to_look_at_again
+
+    house.done(fleet())
+    session = house.session(fleet('color = "red"'))
+    plan = house.outcome(session, house.state).plan
+    assert to_look_at_again(plan, session.registry) == ['vessel.node["a"]', 'vessel.node["b"]']
+    less = house.session(fleet().replace('name     = "web"', 'name     = "other"'))
+    assert not is_announced(house.outcome(less, house.state).plan, ['vessel.node["a"]', 'vessel.node["b"]'])
