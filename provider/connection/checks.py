@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from hythe.provider.connection.checks_vm import virtualisation
 from hythe.provider.connection.discovery import (
     DOCKER,
     DOCKER_SOCKET,
@@ -95,7 +96,7 @@ def run_checks(state_folder: str = ".", machine: Machine | None = None) -> list[
         _tools,
         _cgroups,
         _disk,
-        _virtualisation,
+        virtualisation,
     )
     try:
         return [found for check in checks for found in check(doctor)]
@@ -272,31 +273,6 @@ def _disk(doctor: Doctor) -> Iterator[Check]:
         )
     else:
         yield Check("disk space", Status.OK, found, why)
-
-
-def _virtualisation(doctor: Doctor) -> Iterator[Check]:
-    why = "For information: virtual machines come with a later version."
-    try:
-        with open(doctor.machine.root + "/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            flags = set(re.findall(r"\b(?:vmx|svm)\b", file.read()))
-    except OSError:
-        flags = set()
-    device = os.path.exists(doctor.machine.root + "/dev/kvm")
-    # a /dev/kvm without either flag is an emulation that does not boot common guests
-    kvm = "usable" if device and flags else "a device without vmx or svm" if device else "no device"
-    libvirt, qemu = (
-        doctor.path("libvirtd") or doctor.path("virtqemud"),
-        doctor.path(f"qemu-system-{platform.machine()}"),
-    )
-    for name, found, package in (
-        ("libvirt", libvirt, "libvirt-daemon-system"),
-        ("qemu", qemu, "qemu-system-x86"),
-    ):
-        if found:
-            yield Check(name, Status.OK, f"{doctor.version(found, '--version')} at {found}", why)
-        else:
-            yield Check(name, Status.MISSING, "", why, f"sudo apt-get install {package}")
-    yield Check("kvm", Status.OK if device and flags else Status.WARN, kvm, f"{why} Without KVM they are emulated.")
 
 
 def healthy(checks: list[Check]) -> bool:
