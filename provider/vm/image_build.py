@@ -1,0 +1,258 @@
+"""Disks of virtual machines made of a distribution's packages: mmdebstrap, mke2fs and qemu-img.
+
+A disk is one ext4 file system without a partition table, so that it grows with a plain resize2fs; kernel and initrd
+are taken out of it for direct boot. Everything is kept by what it is made of: the same inputs are made once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hythe.diagnostic import error
+from hythe.provider.container.image_packages import cache_key, root_file_system
+from hythe.provider.protocol import ProviderError
+from hythe.provider.vm.image_guest import guest_files, guest_packages, guest_setup
+
+Progress = Callable[[str], None]
+Check = Callable[[], None]
+
+LABEL = "hythe-root"
+"""Label of the root file system; the kernel finds it by this."""
+CMDLINE = f"root=LABEL={LABEL} rw console=tty0 console=ttyS0 net.ifnames=0 quiet"
+"""Kernel command line of the disks made here. One NIC is eth0, whatever the machine type."""
+
+_RECIPE = 1
+"""Part of the cache's key: raise it when the same arguments make something else."""
+_SPARE = 1.3
+_LEAST = 2 << 30
+_NAMESPACE = uuid.UUID("5bb4b0a5-2f0c-4c3a-8f55-0d6a70f7b6c1")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """Files of an image in the cache. ``capacity`` is the disk's size for the guest, in bytes."""
+
+    disk: str
+    kernel: str | None
+    initrd: str | None
+    cmdline: str
+    capacity: int
+    digest: str
+
+
+def cache_folder() -> str:
+    """Where disk images are kept: below $XDG_CACHE_HOME."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "hythe", "disk-images")
+
+
+def build_key(packages: Mapping[str, Any], size: int | None) -> str:
+    """What an image is made of, as hexadecimal digits."""
+    told = {"recipe": _RECIPE, "rootfs": cache_key(_all_packages(packages), None), "size": size or 0}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def build_packages(
+    packages: Mapping[str, Any], size: int | None, what: str, progress: Progress, check: Check
+) -> BuiltImage:
+    """The image of these packages, made when it is not in the cache.
+
+    ``packages`` are the canonical arguments of a ``packages`` block, ``size`` the disk's size in bytes (by default
+    what is in it and some room). Raises ProviderError.
+    """
+    key = build_key(packages, size)
+    folder = os.path.join(cache_folder(), key)
+    try:
+        os.makedirs(cache_folder(), mode=0o755, exist_ok=True)
+        with open(f"{folder}.lock", "w", encoding="ascii") as lock:
+            # two applies that need one image make it once
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(os.path.join(folder, "manifest.json")):
+                tree = root_file_system(_all_packages(packages), None, what, progress, check)
+                check()
+                _assemble(tree, key, folder, size, what, progress)
+        return read_image(folder)
+    except OSError as failure:
+        raise ProviderError(
+            error("Cache not usable", f"{what}: {failure.filename or folder}: {failure.strerror or failure}.")
+        ) from failure
+
+
+def read_image(folder: str) -> BuiltImage:
+    """The image that was made in this folder of the cache. Raises OSError."""
+    with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+        told = json.load(file)
+
+    def path(name: str) -> str | None:
+        return os.path.join(folder, told[name]) if told.get(name) else None
+
+    return BuiltImage(
+        os.path.join(folder, told["disk"]),
+        path("kernel"),
+        path("initrd"),
+        told.get("cmdline", ""),
+        told["capacity"],
+        told["digest"],
+    )
+
+
+def _all_packages(packages: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for the root file system: what every guest needs, and what the user adds."""
+    include = {*guest_packages(packages["suite"], machine()), *(packages.get("include") or ())}
+    kernel = packages.get("kernel")
+    if kernel:
+        include = {p for p in include if not p.startswith("linux-image-")} | {kernel}
+    return {
+        "suite": packages["suite"],
+        "variant": packages.get("variant") or "minbase",
+        "components": packages.get("components"),
+        "mirror": packages.get("mirror"),
+        "include": sorted(include),
+        "files": {**guest_files(LABEL), **(packages.get("files") or {})},
+        "setup": [*guest_setup(), *(packages.get("setup") or ()), *guest_setup(last=True)],
+    }
+
+
+def machine() -> str:
+    """Debian's name of this machine's architecture."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def _assemble(tree: str, key: str, folder: str, size: int | None, what: str, progress: Progress) -> None:
+    for program, package in (("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")):
+        if _which(program) is None:
+            raise ProviderError(
+                error(
+                    f"{program} is not installed",
+                    f"{what}: a disk is made with {program}, which is not on this machine. Install it: "
+                    f"`sudo apt-get install {package}`.",
+                )
+            )
+    made = f"{folder}.{os.getpid()}.part"
+    shutil.rmtree(made, ignore_errors=True)
+    os.makedirs(made, mode=0o755)
+    try:
+        progress(f"{what.lower()}: making the file system")
+        raw = os.path.join(made, "disk.raw")
+        capacity = _file_system(tree, key, raw, made, size, what)
+        progress(f"{what.lower()}: writing the disk")
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, os.path.join(made, "disk.qcow2")], what)
+        os.unlink(raw)
+        manifest = {"disk": "disk.qcow2", "cmdline": CMDLINE, "capacity": capacity, "digest": key}
+        manifest |= {n: n for n in ("kernel", "initrd") if os.path.exists(os.path.join(made, n))}
+        with open(os.path.join(made, "manifest.json"), "w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _file_system(tree: str, key: str, raw: str, made: str, size: int | None, what: str) -> int:
+    """Unpack the tree and make the file system of it; returns the disk's size in bytes."""
+    with tempfile.TemporaryDirectory(prefix="hythe-disk-", dir=made) as work:
+        root = os.path.join(work, "root")
+        os.mkdir(root, 0o755)
+        try:
+            run(
+                [*_as_owner(), "tar", "-xf", tree, "-C", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"],
+                what,
+            )
+            _take_out(root, made, what)
+            used = int(run(["du", "-s", "--block-size=1", root], what, codes=(0, 1)).split()[0])
+            least = max(_LEAST, int(used * _SPARE) + (256 << 20))
+            if size is not None and size < least - (256 << 20):
+                raise ProviderError(
+                    error(
+                        "Disk image too small",
+                        f"{what}: what is to be in it takes {used >> 20} MiB, and `size` is {size >> 20} MiB. "
+                        f"Leave `size` out, or set at least {least >> 20} MiB.",
+                    )
+                )
+            capacity = _aligned(size or least)
+            _make_file_system(root, raw, capacity, key, what)
+        finally:
+            # as another user's files they may need that user to go
+            run([*_as_owner(), "rm", "-rf", "--one-file-system", root], what)
+    return capacity
+
+
+def _make_file_system(root: str, raw: str, capacity: int, key: str, what: str) -> None:
+    # the same inputs give the same bytes: everything that mke2fs would choose by chance is told
+    identity = str(uuid.uuid5(_NAMESPACE, key))
+    argv = [*_as_owner(), _which("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-U", identity, "-m", "1"]
+    argv += [
+        "-E",
+        f"hash_seed={identity},lazy_itable_init=1,lazy_journal_init=1",
+        "-d",
+        root,
+        raw,
+        f"{capacity >> 10}k",
+    ]
+    run(argv, what, environment={"E2FSPROGS_FAKE_TIME": "1"})
+
+
+def _take_out(root: str, made: str, what: str) -> None:
+    """Copy the newest kernel and its initrd out of a root file system."""
+    kernels = sorted(glob.glob(os.path.join(root, "boot", "vmlinuz-*")), key=_version)
+    if not kernels:
+        raise ProviderError(
+            error(
+                "No kernel in the image", f"{what}: its packages bring no kernel. Name one by `kernel` in `packages`."
+            )
+        )
+    release = os.path.basename(kernels[-1]).removeprefix("vmlinuz-")
+    shutil.copyfile(kernels[-1], os.path.join(made, "kernel"))
+    initrd = os.path.join(root, "boot", f"initrd.img-{release}")
+    if os.path.exists(initrd):
+        shutil.copyfile(initrd, os.path.join(made, "initrd"))
+
+
+def _version(path: str) -> list[tuple[int, str]]:
+    import re
+
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", os.path.basename(path))]
+
+
+def _aligned(size: int) -> int:
+    return (size + (1 << 20) - 1) >> 20 << 20
+
+
+def _as_owner() -> Sequence[str]:
+    """What lets a user that is not root keep the owners of files."""
+    return () if os.geteuid() == 0 else ("unshare", "--map-root-user", "--map-auto", "--")
+
+
+def _which(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def run(
+    argv: Sequence[str], what: str, *, environment: Mapping[str, str] | None = None, codes: Sequence[int] = (0,)
+) -> str:
+    """Run a program; its output. Raises ProviderError with its last words when it fails."""
+    try:
+        done = subprocess.run(
+            list(argv), capture_output=True, text=True, env={**os.environ, **(environment or {})}, check=False
+        )
+    except OSError as failure:
+        raise ProviderError(error("Program not usable", f"{what}: {argv[0]}: {failure.strerror}.")) from failure
+    if done.returncode not in codes:
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-8:])
+        summary = "No space left" if "No space left" in said else "Disk image could not be made"
+        raise ProviderError(error(summary, f"{what}: `{argv[0]}` ended with code {done.returncode}:\n  {said}"))
+    return done.stdout

@@ -1,0 +1,343 @@
+"""Storage pools and their volumes: found or made, listed, filled.
+
+Every file that Hythe gives to a hypervisor is a volume of a pool, so that all of this works over any connection, and
+libvirt sees to owners and labels of files.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hythe.diagnostic import error
+from hythe.provider.protocol import ProviderError
+from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
+from hythe.provider.vm.xml import add, element, parse, render
+
+DEFAULT, OWN = "default", "hythe"
+"""The pool that is used where there is one, and the one that Hythe makes otherwise."""
+_SYSTEM_FOLDER = "/var/lib/libvirt/images/hythe"
+_RUNNING = 2
+_SPARSE = 1
+_CHUNK = 1 << 18
+_SHRINK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInfo:
+    """A pool. ``path`` is its folder (or device) on the hypervisor's machine; ``available`` is in bytes."""
+
+    name: str
+    path: str
+    type: str
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFacts:
+    """A volume. ``path`` is its file on the hypervisor's machine; sizes are in bytes."""
+
+    pool: str
+    name: str
+    path: str
+    format: str
+    capacity: int
+    allocation: int
+    backing: str | None = None
+
+
+def ensure_pool(hypervisor: Hypervisor, name: str | None) -> PoolInfo:
+    """The pool of that name, started when it is not running; without a name the one to use, made when there is none.
+
+    Raises ProviderError when the named one is not there.
+    """
+    what = f'Opening storage pool "{name or DEFAULT}"'
+    try:
+        pool = hypervisor.find(lambda c: c.storagePoolLookupByName(name or DEFAULT))
+        if pool is None and name in (None, OWN):
+            pool = _own_pool(hypervisor)
+        if pool is None:
+            known = hypervisor.read(lambda c: sorted(p.name() for p in c.listAllStoragePools()))
+            have = f"it has {', '.join(known)}" if known else "it has none"
+            raise ProviderError(
+                error(
+                    "Storage pool not found",
+                    f"{what}: {hypervisor.uri} has no pool of that name ({have}). Name one of these, define it "
+                    "(`virsh pool-define-as`), or leave `pool` out.",
+                )
+            )
+        _start(hypervisor, pool)
+        return hypervisor.read(lambda c: _info(pool))
+    except LibvirtError as failure:
+        raise refused(failure, what) from failure
+
+
+def find_pool(hypervisor: Hypervisor, name: str) -> PoolInfo | None:
+    """The pool of that name, None when there is none or it is not running."""
+    pool = hypervisor.find(lambda c: c.storagePoolLookupByName(name))
+    if pool is None or not hypervisor.read(lambda c: pool.isActive()):
+        return None
+    return hypervisor.read(lambda c: _info(pool))
+
+
+def release_pool(hypervisor: Hypervisor, name: str) -> None:
+    """Remove the pool that Hythe made itself when nothing is in it any more."""
+    if name != OWN:
+        return
+    try:
+        pool = hypervisor.find(lambda c: c.storagePoolLookupByName(OWN))
+        if pool is None:
+            return
+        if hypervisor.read(lambda c: pool.isActive()):
+            hypervisor.call(lambda c: pool.refresh(0))
+            if hypervisor.read(lambda c: pool.numOfVolumes()):
+                return
+            hypervisor.call(lambda c: pool.destroy())
+        # removes the folder, and refuses when there is something in it after all
+        hypervisor.call(lambda c: pool.delete(0))
+        hypervisor.call(lambda c: pool.undefine())
+    except LibvirtError:
+        # another run has just begun to use it, or has removed it: it is started again when it is needed
+        return
+
+
+def _own_pool(hypervisor: Hypervisor) -> Any:
+    folder = _SYSTEM_FOLDER
+    if "session" in hypervisor.uri:
+        base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+        folder = os.path.join(base, "libvirt", "images", "hythe")
+    root = element("pool", type="dir")
+    add(root, "name", OWN)
+    add(add(root, "target"), "path", folder)
+    text = render(root)
+    pool = hypervisor.find(lambda c: c.storagePoolLookupByName(OWN))
+    if pool is None:
+        try:
+            pool = hypervisor.call(lambda c: c.storagePoolDefineXML(text, 0))
+        except LibvirtError:
+            # two operations at once: the other one was quicker
+            pool = hypervisor.call(lambda c: c.storagePoolLookupByName(OWN))
+    hypervisor.call(lambda c: pool.setAutostart(1))
+    return pool
+
+
+def _start(hypervisor: Hypervisor, pool: Any) -> None:
+    for attempt in range(20):
+        if hypervisor.read(lambda c: pool.isActive()):
+            return
+        try:
+            if not hypervisor.is_test:
+                hypervisor.call(lambda c: pool.build(0))
+        except LibvirtError:
+            pass  # its folder is there already, or cannot be made, which starting it tells
+        try:
+            hypervisor.call(lambda c: pool.create(0))
+        except LibvirtError:
+            # being started or removed by another operation right now
+            if attempt == 19:
+                raise
+            time.sleep(0.1)
+
+
+def _info(pool: Any) -> PoolInfo:
+    root = parse(pool.XMLDesc(0))
+    return PoolInfo(
+        pool.name(), root.findtext("target/path") or "", root.get("type") or "", int(root.findtext("available") or 0)
+    )
+
+
+# -- volumes --------------------------------------------------------------------------------------
+
+
+def list_volumes(hypervisor: Hypervisor, pool: str, *, refresh: bool = False) -> dict[str, VolumeFacts]:
+    """The volumes of a pool by name; empty when the pool is not there."""
+
+    def read(c: Any) -> dict[str, VolumeFacts]:
+        found = c.storagePoolLookupByName(pool)
+        if not found.isActive():
+            return {}
+        if refresh:
+            found.refresh(0)
+        return {v.name(): _facts(pool, v) for v in found.listAllVolumes()}
+
+    return hypervisor.find(read) or {}
+
+
+def find_volume(hypervisor: Hypervisor, pool: str, name: str) -> VolumeFacts | None:
+    """A volume by name. What was put into the pool's folder by other means is seen too."""
+    found = _lookup(hypervisor, pool, name)
+    return None if found is None else hypervisor.read(lambda c: _facts(pool, found))
+
+
+def find_path(hypervisor: Hypervisor, path: str) -> VolumeFacts | None:
+    """The volume whose file that is."""
+
+    def read(c: Any) -> VolumeFacts:
+        volume = c.storageVolLookupByPath(path)
+        return _facts(volume.storagePoolLookupByVolume().name(), volume)
+
+    return hypervisor.find(read)
+
+
+def _lookup(hypervisor: Hypervisor, pool: str, name: str) -> Any:
+    found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
+    if found is None and hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive()):
+        try:
+            hypervisor.call(lambda c: c.storagePoolLookupByName(pool).refresh(0))
+        except LibvirtError:
+            return None
+        found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
+    return found
+
+
+def _facts(pool: str, volume: Any) -> VolumeFacts:
+    root = parse(volume.XMLDesc(0))
+    form = root.find("target/format")
+    return VolumeFacts(
+        pool,
+        root.findtext("name") or "",
+        root.findtext("target/path") or root.findtext("key") or "",
+        (form.get("type") if form is not None else None) or "raw",
+        int(root.findtext("capacity") or 0),
+        int(root.findtext("allocation") or 0),
+        root.findtext("backingStore/path"),
+    )
+
+
+def create_volume(
+    hypervisor: Hypervisor,
+    pool: str,
+    name: str,
+    *,
+    capacity: int,
+    format: str,
+    what: str,
+    backing: tuple[str, str] | None = None,
+    allocation: int = 0,
+) -> VolumeFacts:
+    """Make a volume. ``backing`` is the file that it is a layer on, and its format. Raises ProviderError."""
+    root = element("volume")
+    add(root, "name", name)
+    add(root, "capacity", capacity, unit="bytes")
+    add(root, "allocation", allocation, unit="bytes")
+    target = add(root, "target")
+    add(target, "format", type=format)
+    add(add(target, "permissions"), "mode", "0600")
+    if backing is not None:
+        store = add(root, "backingStore")
+        add(store, "path", backing[0])
+        add(store, "format", type=backing[1])
+    text = render(root)
+    try:
+        made = hypervisor.call(lambda c: c.storagePoolLookupByName(pool).createXML(text, 0))
+        return hypervisor.read(lambda c: _facts(pool, made))
+    except LibvirtError as failure:
+        raise refused(failure, what) from failure
+
+
+def upload(
+    hypervisor: Hypervisor,
+    pool: str,
+    name: str,
+    source: str | bytes,
+    what: str,
+    progress: Callable[[str], None] = lambda text: None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill a volume with a local file's (or these) bytes, holes left out. Raises ProviderError."""
+    length = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+    try:
+        volume = hypervisor.call(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
+        sparse = not isinstance(source, bytes)
+        stream = hypervisor.call(lambda c: _begin(c, volume, length, sparse=sparse))
+        try:
+            if isinstance(source, bytes):
+                hypervisor.call(lambda c: _send(stream, source))
+            else:
+                _send_file(hypervisor, stream, source, length, what, progress, check)
+            hypervisor.call(lambda c: stream.finish())
+        except BaseException:
+            hypervisor.call(lambda c: stream.abort())
+            raise
+    except LibvirtError as failure:
+        raise refused(failure, what) from failure
+    except OSError as failure:
+        raise ProviderError(
+            error("File cannot be read", f"{what}: {failure.filename or source!r}: {failure.strerror or failure}.")
+        ) from failure
+
+
+def _begin(connection: Any, volume: Any, length: int, *, sparse: bool) -> Any:
+    stream = connection.newStream(0)
+    volume.upload(stream, 0, length, _SPARSE if sparse else 0)
+    return stream
+
+
+def _send(stream: Any, data: bytes) -> None:
+    sent = 0
+    while sent < len(data):
+        sent += stream.send(data[sent : sent + _CHUNK])
+
+
+def _send_file(
+    hypervisor: Hypervisor,
+    stream: Any,
+    path: str,
+    length: int,
+    what: str,
+    progress: Callable[[str], None],
+    check: Callable[[], None],
+) -> None:
+    told = 0.0
+    with open(path, "rb") as file:
+        at = 0
+        while at < length:
+            check()
+            data, hole = _next(file, at, length)
+            if hole:
+                hypervisor.call(lambda c, n=hole: stream.sendHole(n, 0))  # type: ignore[misc]
+                at += hole
+                continue
+            hypervisor.call(lambda c, d=data: _send(stream, d))  # type: ignore[misc]
+            at += len(data)
+            if time.monotonic() - told > 0.5:
+                told = time.monotonic()
+                progress(f"{what[:1].lower()}{what[1:]}: {at >> 20} of {length >> 20} MiB")
+
+
+def _next(file: Any, at: int, length: int) -> tuple[bytes, int]:
+    """The data at an offset, or how long the hole there is."""
+    try:
+        start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+    except OSError:
+        return b"", length - at  # nothing but a hole up to the end
+    if start > at:
+        return b"", start - at
+    end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+    return os.pread(file.fileno(), min(_CHUNK, end - at), at), 0
+
+
+def resize_volume(
+    hypervisor: Hypervisor, pool: str, name: str, capacity: int, what: str, *, shrink: bool = False
+) -> None:
+    """Give a volume another size, in bytes. Raises ProviderError."""
+    flags = _SHRINK if shrink else 0
+    try:
+        hypervisor.call(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).resize(capacity, flags))
+    except LibvirtError as failure:
+        raise refused(failure, what) from failure
+
+
+def delete_volume(hypervisor: Hypervisor, pool: str, name: str, what: str) -> None:
+    """Remove a volume; no error when it is gone. Raises ProviderError."""
+    found = _lookup(hypervisor, pool, name)
+    if found is None:
+        return
+    try:
+        hypervisor.call(lambda c: found.delete(0))
+    except LibvirtError as failure:
+        if not failure.missing:
+            raise ProviderError(explain(failure, what)) from failure
