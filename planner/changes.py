@@ -252,7 +252,7 @@ class ChangeMaker:
             )
             found.append(error("Disruption not allowed", text, place, address=change.address))
         lossy = [c for c in changes if c.data_loss]
-        if lossy and change.action is Action.REPLACE and not wanted.get("allow_data_loss"):
+        if lossy and change.action is not Action.NOOP and not wanted.get("allow_data_loss"):
             names = ", ".join(c.name for c in lossy)
             text = (
                 f"Changing {names} of {change.address} would lose the data in it. Set allow_data_loss = true to "

@@ -127,7 +127,7 @@ def _each(
 
 
 def _groups(state: State, registry: Registry, targets: Collection[str] | None, result: Refreshed) -> list[_Group]:
-    groups: dict[tuple[str | None, str], _Group] = {}
+    groups: dict[tuple[str | None, str, str], _Group] = {}
     skipped: dict[str, bool] = {}
     for instance in (*state.instances.values(), *state.deposed.values()):
         name = instance.kind
@@ -142,12 +142,12 @@ def _groups(state: State, registry: Registry, targets: Collection[str] | None, r
         if name not in registry:
             result.found[instance.id] = Unreachable(name, (unknown_kind(name, instance.address),))
             continue
-        key = (instance.host, name)
+        key = (instance.host, name, registry.kind(name).part(instance.attributes))
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(instance.host, name, [])
         group.instances.append(instance)
-    return [groups[k] for k in sorted(groups, key=lambda k: (k[0] or "", k[1]))]
+    return [groups[k] for k in sorted(groups, key=lambda k: (k[0] or "", *k[1:]))]
 
 
 def is_data(address: str) -> bool:

@@ -16,22 +16,37 @@ LOCAL = "local"
 
 
 def open_host(name: str, attributes: Mapping[str, Any], machine: Machine | None = None) -> Host:
-    """The connection that the attributes of a host instance describe. Raises :class:`HostUnreachable`."""
-    connection = attributes.get("connection", LOCAL)
-    if connection != LOCAL:
-        raise HostUnreachable(
-            error(
-                "Connection not supported yet",
-                f'{name} is to be reached by "{connection}". SSH comes with a later version of Hythe; until then a '
-                'host is the local machine (connection = "local"), with an engine of its own in its engine block.',
-                address=name,
-            )
+    """The connection that the attributes of a host or VM describe. Raises :class:`HostUnreachable`."""
+    engine = engine_settings(attributes.get("engine") or {})
+    if "running" in attributes or attributes.get("ssh"):
+        from hythe.provider.connection.ssh import SshHost, SshSettings
+
+        _require_reachable(name, attributes)
+        return SshHost(name, SshSettings.of(attributes["ssh"]), engine)
+    return LocalHost(name, engine, machine)
+
+
+def _require_reachable(name: str, attributes: Mapping[str, Any]) -> None:
+    """A VM that is off, or has no address or keys, is not even tried."""
+    if attributes.get("running") is False:
+        text = f"{name} is shut off. Start it (`running = true`, or `virsh start {attributes.get('name')}`)."
+    elif not attributes.get("ssh"):
+        text = (
+            f"{name} has no keys of Hythe: it was imported, or made without `image` or with `cloud_init = false`. "
+            "Declare "
+            'a host with connection = "ssh" for it.'
         )
-    return LocalHost(name, engine_settings(attributes.get("engine") or {}), machine)
+    elif not attributes["ssh"].get("address"):
+        text = f"{name} runs, and has no address that anybody knows of."
+    else:
+        return
+    raise HostUnreachable(error("Host not reachable", text, address=name))
 
 
-def engine_settings(engine: Mapping[str, Any]) -> EngineSettings:
-    """The settings that an ``engine`` block holds."""
+def engine_settings(engine: Mapping[str, Any] | str) -> EngineSettings:
+    """The settings that an ``engine`` block, or the name of an engine, holds."""
+    if isinstance(engine, str):
+        return EngineSettings(engine)
     ca, cert, key = (engine.get(n) for n in ("ca", "cert", "key"))
     tls = TlsFiles(ca, cert, key) if ca or cert or key else None
     return EngineSettings(engine.get("type", AUTO), engine.get("endpoint"), tls)
@@ -85,8 +100,11 @@ class Hosts:
 
 
 def _connection(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
-    engine = attributes.get("engine") or {}
-    return attributes.get("connection", LOCAL), *(engine.get(n) for n in ("type", "endpoint", "ca", "cert", "key"))
+    engine, ssh = attributes.get("engine") or {}, attributes.get("ssh") or {}
+    if isinstance(engine, str):
+        engine = {"type": engine}
+    ways = (engine.get(n) for n in ("type", "endpoint", "ca", "cert", "key"))
+    return attributes.get("connection", LOCAL), attributes.get("running"), repr(sorted(ssh.items())), *ways
 
 
 def _unknown(address: str) -> Any:

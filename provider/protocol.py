@@ -287,6 +287,10 @@ class Kind:
         """
         return desired, []
 
+    def part(self, attributes: Mapping[str, Any]) -> str:
+        """What of a host an instance needs, where kinds have several: one may be out of reach without the other."""
+        return ""
+
     def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
         """What changing ``path`` (top-level argument) does, where it depends on the values.
 

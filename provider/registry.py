@@ -10,11 +10,13 @@ from hythe.provider.protocol import Kind
 
 _BUILT_IN = {
     "container": "hythe.provider.container.container:Container",
+    "disk_image": "hythe.provider.vm.disk_image:DiskImage",
     "file": "hythe.provider.host.file:File",
     "host": "hythe.provider.host.host:HostKind",
     "image": "hythe.provider.container.image:Image",
-    "network": "hythe.provider.container.network:Network",
+    "network": "hythe.provider.network:Network",
     "value": "hythe.provider.host.value:ValueKind",
+    "vm": "hythe.provider.vm.vm:Vm",
     "volume": "hythe.provider.container.volume:Volume",
 }
 

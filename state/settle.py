@@ -85,13 +85,15 @@ def settle(
     settled = Settled(state.copy())
     if not pending:
         return settled
-    groups: dict[tuple[str | None, str], list[Intent]] = {}
+    groups: dict[tuple[str | None, str, str], list[Intent]] = {}
     for intent in pending:
-        groups.setdefault((intent.instance.host, intent.instance.kind), []).append(intent)
+        made = intent.instance
+        part = registry.kind(made.kind).part(made.attributes) if made.kind in registry else ""
+        groups.setdefault((made.host, made.kind, part), []).append(intent)
     left: list[Intent] = []
     # machines first: what became of them decides what is still on them
     order = sorted(groups.items(), key=lambda item: state.depth(item[0][0]))
-    for (host, kind), intents in order:
+    for (host, kind, _), intents in order:
 
         def look(host: str | None = host, kind: str = kind, intents: list[Intent] = intents) -> _Seen:
             return _look(settled.state, host, kind, intents, registry, hosts, project, base_dir)

@@ -44,7 +44,9 @@ ssh_genkeytypes: [ed25519]
 growpart: {mode: "off"}
 resize_rootfs: false
 apt: {preserve_sources_list: true}
+locale: false
 """
+_HOTPLUG = 'SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}!="1", ATTR{online}="1"\n'
 _IDLE = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -68,6 +70,8 @@ def guest_files(label: str) -> dict[str, str]:
         "/etc/initramfs-tools/conf.d/hythe": "MODULES=list\nCOMPRESS=zstd\n",
         "/etc/initramfs-tools/modules": _MODULES,
         "/etc/cloud/cloud.cfg.d/90-hythe.cfg": _CLOUD,
+        # a processor that is plugged in is used
+        "/etc/udev/rules.d/80-hythe.rules": _HOTPLUG,
         "/etc/modules-load.d/hythe.conf": "virtio_balloon\n",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
     }

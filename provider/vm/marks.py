@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+import xml.etree.ElementTree as ET
 
 from hythe.provider.protocol import Identity
 from hythe.provider.vm.xml import Element, add, element
 
 NAMESPACE = "https://hythe.dev/mark/1"
 """XML namespace of the mark: a name, not an address."""
+ET.register_namespace("hythe", NAMESPACE)
 _TAG = f"{{{NAMESPACE}}}mark"
 _UUIDS = uuid.UUID("0d1f3f3a-7f0e-4f7b-9b6c-6f0b8d0f5a55")
 

@@ -1,0 +1,318 @@
+"""Machines over SSH: one connection each, which carries commands, files, and streams to sockets.
+
+Host keys are strict: a key that is neither given nor in a known_hosts file is refused, and there is no way to turn that
+off. Channels of one connection are shared by all threads; a connection that broke is opened again for the next call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hythe.diagnostic import error
+from hythe.provider.connection.discovery import AUTO, EngineSettings
+from hythe.provider.connection.local import NOT_FOUND
+from hythe.provider.connection.ssh_login import SshSettings, SshTransport, log_in
+from hythe.provider.protocol import Completed, HostUnreachable, ProviderError
+
+if TYPE_CHECKING:
+    from hythe.provider.connection.files import HostFiles
+    from hythe.provider.container.client import Engine
+    from hythe.provider.vm.client import Hypervisor, Hypervisors
+
+__all__ = ["SshHost", "SshSettings"]
+
+SESSIONS = 8
+"""Commands and file transfers at once: an SSH server allows ten by default, and others may be logged in through it."""
+_OPEN_SECONDS = 30.0
+_CHUNK = 1 << 16
+_TRIES = 5
+_T = TypeVar("_T")
+
+
+class SshHost:
+    """Implements :class:`hythe.provider.protocol.Host` over SSH. Nothing is opened before it is asked for."""
+
+    def __init__(self, name: str, settings: SshSettings, engine: EngineSettings | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self._engine_settings = engine or EngineSettings(AUTO)
+        self._lock = threading.Lock()
+        self._login_lock = threading.Lock()
+        self._sessions = threading.BoundedSemaphore(SESSIONS)
+        self._transport: SshTransport | None = None
+        self._engine: Engine | None = None
+        self._hypervisors: Hypervisors | None = None
+        self._forwards: list[Any] = []
+
+    # -- the connection -------------------------------------------------------------------------
+
+    def transport(self) -> SshTransport:
+        """The connection, logged in. Raises :class:`HostUnreachable`."""
+        with self._login_lock:
+            found = self._transport
+            if found is None or not found.is_active():
+                if found is not None:
+                    found.close()
+                found = self._transport = log_in(self.name, self.settings)
+            return found
+
+    def _with_channel(self, open_channel: Callable[[Any], _T]) -> _T:
+        """What ``open_channel`` makes of the connection, asked again when the server is short of channels."""
+        import paramiko
+
+        for attempt in range(_TRIES):
+            transport = self.transport()
+            try:
+                return open_channel(transport.inner)
+            except paramiko.ChannelException as failure:
+                # 1: administratively prohibited, which is also what a server says that has too many sessions
+                if failure.code not in (1, 4) or attempt == _TRIES - 1:
+                    raise HostUnreachable(
+                        error(
+                            "SSH channel refused",
+                            f"{self.settings.where} lets Hythe in and refuses a channel: {failure.text or failure}. "
+                            "Its SSH server may forbid forwarding (AllowStreamLocalForwarding, AllowTcpForwarding), or "
+                            "allow few sessions (MaxSessions).",
+                        )
+                    ) from failure
+                time.sleep(0.1 * (attempt + 1))
+            except (paramiko.SSHException, EOFError, OSError) as failure:
+                transport.close()
+                if attempt:
+                    raise HostUnreachable(_broken(self.settings.where, failure)) from failure
+        raise AssertionError("the last attempt raises")
+
+    def stream(self, path: str) -> socket.socket:
+        """A stream to a unix socket on the machine. Raises :class:`HostUnreachable`."""
+        channel = self._with_channel(lambda t: open_streamlocal(t, path))
+        return pumped(channel)
+
+    def tcp_stream(self, host: str, port: int) -> socket.socket:
+        """A stream to an address as the machine sees it. Raises :class:`HostUnreachable`."""
+        opened = self._with_channel(
+            lambda t: t.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=_OPEN_SECONDS)
+        )
+        return pumped(opened)
+
+    # -- a host ---------------------------------------------------------------------------------
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float | None = None) -> Completed:
+        """Run a program and wait for it; ``timeout`` is in seconds.
+
+        SSH hands a command to the login shell as one text, so each argument is quoted. A missing program ends with
+        code 127. Raises :class:`ProviderError` when the time is up, :class:`HostUnreachable`.
+        """
+        with self._sessions:
+            channel = self._with_channel(lambda t: t.open_session(timeout=_OPEN_SECONDS))
+            try:
+                return self._run(channel, argv, stdin, timeout)
+            except (EOFError, OSError) as failure:
+                raise HostUnreachable(_broken(self.settings.where, failure)) from failure
+            finally:
+                channel.close()
+
+    def _run(self, channel: Any, argv: Sequence[str], stdin: bytes | None, timeout: float | None) -> Completed:
+        import paramiko
+
+        out, err = bytearray(), bytearray()
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            channel.exec_command(shlex.join(argv))
+        except paramiko.SSHException as failure:
+            raise HostUnreachable(_broken(self.settings.where, failure)) from failure
+        writer = threading.Thread(target=_feed, args=(channel, stdin or b""), daemon=True)
+        writer.start()
+        channel.settimeout(0.5)
+        while True:
+            progressed = False
+            while channel.recv_ready():
+                out += channel.recv(_CHUNK)
+                progressed = True
+            while channel.recv_stderr_ready():
+                err += channel.recv_stderr(_CHUNK)
+                progressed = True
+            if channel.exit_status_ready() and not channel.recv_ready() and not channel.recv_stderr_ready():
+                break
+            if channel.closed or not channel.get_transport().is_active():
+                if not channel.exit_status_ready():
+                    raise HostUnreachable(_broken(self.settings.where, EOFError("the connection broke")))
+                break
+            if end is not None and time.monotonic() > end:
+                raise ProviderError(
+                    error(
+                        "Program took too long",
+                        f"`{shlex.join(argv)}` on {self.name} did not end within {timeout:g} s and was left.",
+                    )
+                )
+            if not progressed:
+                channel.status_event.wait(0.02)
+        _drain(channel, out, err)
+        return Completed(tuple(argv), channel.recv_exit_status(), bytes(out), bytes(err))
+
+    def files(self) -> HostFiles:
+        """Access to the machine's files, over SFTP."""
+        from hythe.provider.connection.ssh_files import SftpFiles
+
+        return SftpFiles(self)
+
+    def sftp(self) -> Any:
+        """A new SFTP client; close it after use. Raises :class:`HostUnreachable`."""
+        import paramiko
+
+        def start(transport: Any) -> Any:
+            made = paramiko.SFTPClient.from_transport(transport)
+            if made is None:
+                raise EOFError("no SFTP client")
+            return made
+
+        self._sessions.acquire()
+        try:
+            return self._with_channel(start)
+        except BaseException:
+            self._sessions.release()
+            raise
+
+    def release_session(self) -> None:
+        """Give back what :meth:`sftp` took."""
+        self._sessions.release()
+
+    def engine(self) -> Engine:
+        """The engine client, found once. Raises :class:`HostUnreachable`."""
+        from hythe.provider.connection.ssh_engine import find_engine
+
+        with self._lock:
+            if self._engine is None:
+                self._engine = find_engine(self, self._engine_settings)
+            return self._engine
+
+    def hypervisor(self, uri: str | None = None) -> Hypervisor:
+        """The machine's libvirt, through this connection. Nothing is opened before its first call."""
+        from hythe.provider.connection.ssh_forward import remote_hypervisor
+        from hythe.provider.vm.client import Hypervisors
+
+        with self._lock:
+            if self._hypervisors is None:
+                self._hypervisors = Hypervisors(lambda wanted: remote_hypervisor(self, wanted, self._forwards))
+            return self._hypervisors.get(uri)
+
+    def close(self) -> None:
+        """Close everything."""
+        with self._lock:
+            engine, hypervisors, forwards = self._engine, self._hypervisors, self._forwards
+            self._engine, self._hypervisors, self._forwards = None, None, []
+        for closing in (engine, hypervisors, *forwards):
+            if closing is not None:
+                closing.close()
+        with self._login_lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+
+def has_program(host: SshHost, program: str) -> bool:
+    """Whether a program is there, in the places where administrators' programs are too."""
+    script = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; command -v "$1" >/dev/null'
+    return host.run(["sh", "-c", script, "sh", program], timeout=30).code not in (1, NOT_FOUND)
+
+
+def open_streamlocal(transport: Any, path: str) -> Any:
+    """A channel to a unix socket (OpenSSH's PROTOCOL, section 2.4), for which paramiko has no call."""
+    from paramiko.channel import Channel
+    from paramiko.common import cMSG_CHANNEL_OPEN
+    from paramiko.message import Message
+
+    window, packet = transport.default_window_size, transport.default_max_packet_size
+    with transport.lock:
+        number = transport._next_channel()
+        message = Message()
+        message.add_byte(cMSG_CHANNEL_OPEN)
+        message.add_string("direct-streamlocal@openssh.com")
+        message.add_int(number)
+        message.add_int(window)
+        message.add_int(packet)
+        message.add_string(path)
+        message.add_string("")
+        message.add_int(0)
+        channel = Channel(number)
+        transport._channels.put(number, channel)
+        opened = transport.channel_events[number] = threading.Event()
+        transport.channels_seen[number] = True
+        channel._set_transport(transport)
+        channel._set_window(window, packet)
+    transport._send_user_message(message)
+    end = time.monotonic() + _OPEN_SECONDS
+    while not opened.wait(0.1):
+        if not transport.is_active():
+            raise EOFError("the connection broke")
+        if time.monotonic() > end:
+            raise TimeoutError("no answer to the opening of a channel")
+    found = transport._channels.get(number)
+    if found is None:
+        raise transport.get_exception() or EOFError("the channel was not opened")
+    return found
+
+
+def pumped(channel: Any) -> socket.socket:
+    """A real socket for a channel, for all that works on sockets only; two threads carry the bytes."""
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        try:
+            while data := theirs.recv(_CHUNK):
+                channel.sendall(data)
+            channel.shutdown_write()
+        except OSError:
+            channel.close()
+
+    def receive() -> None:
+        try:
+            while data := channel.recv(_CHUNK):
+                theirs.sendall(data)
+            theirs.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # nobody listens any more
+        finally:
+            channel.close()
+            with contextlib.suppress(OSError):
+                theirs.shutdown(socket.SHUT_RDWR)
+            sender.join(1.0)
+            theirs.close()
+
+    sender = threading.Thread(target=send, name="ssh-send", daemon=True)
+    sender.start()
+    threading.Thread(target=receive, name="ssh-receive", daemon=True).start()
+    return ours
+
+
+def _feed(channel: Any, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # the program may not want all of it
+        if data:
+            channel.sendall(data)
+        channel.shutdown_write()
+
+
+def _drain(channel: Any, out: bytearray, err: bytearray) -> None:
+    """What is left of the output after the end was told."""
+    channel.settimeout(1.0)
+    try:
+        while piece := channel.recv(_CHUNK):
+            out += piece
+        while piece := channel.recv_stderr(_CHUNK):
+            err += piece
+    except (TimeoutError, OSError):
+        return
+
+
+def _broken(where: str, failure: BaseException) -> Any:
+    text = str(failure) or type(failure).__name__
+    return error(
+        "SSH connection lost",
+        f"The connection to {where} broke: {text}. Check that the machine is up and reachable, and run the command "
+        "again.",
+    )

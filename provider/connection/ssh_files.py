@@ -1,0 +1,178 @@
+"""Files of a machine over SFTP."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import posixpath
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hythe.provider.connection.files import FileFacts
+from hythe.provider.protocol import HostUnreachable
+
+if TYPE_CHECKING:
+    from hythe.provider.connection.ssh import SshHost
+
+_BLOCK = 1 << 18
+_SECONDS = 60.0
+
+
+class SftpFiles:
+    """Implements :class:`hythe.provider.connection.files.HostFiles`."""
+
+    def __init__(self, host: SshHost) -> None:
+        self._host = host
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        client = self._host.sftp()
+        try:
+            yield client
+        finally:
+            client.close()
+            self._host.release_session()
+
+    def facts(self, path: str) -> FileFacts | None:
+        """What is at ``path`` (a link is not followed), or None."""
+        with self._client() as client:
+            try:
+                found = client.lstat(path)
+            except FileNotFoundError:
+                return None
+        mode = found.st_mode or 0
+        kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link"))
+        kind = next((name for test, name in kinds if test(mode)), "other")
+        uid, gid = found.st_uid or 0, found.st_gid or 0
+        owner, group = self._names(uid, gid)
+        return FileFacts(kind, stat.S_IMODE(mode), found.st_size or 0, uid, gid, owner, group)
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+        with self._client() as client, client.open(path, "rb") as file:
+            file.prefetch()
+            content: bytes = file.read()
+            return content
+
+    def digest(self, path: str) -> str:
+        """``sha256:...`` over the content of a file."""
+        sum_ = hashlib.sha256()
+        with self._client() as client, client.open(path, "rb") as file:
+            file.prefetch()
+            while piece := file.read(_BLOCK):
+                sum_.update(piece)
+        return f"sha256:{sum_.hexdigest()}"
+
+    def make_folders(self, path: str) -> list[str]:
+        """Make a folder and those above it; returns the ones that were not there, outermost first."""
+        made: list[str] = []
+        with self._client() as client:
+            missing: list[str] = []
+            at = path
+            while at not in ("", "/"):
+                try:
+                    if not stat.S_ISDIR(client.stat(at).st_mode or 0):
+                        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", at)
+                    break
+                except FileNotFoundError:
+                    missing.append(at)
+                    at = posixpath.dirname(at)
+            for folder in reversed(missing):
+                client.mkdir(folder, 0o755)
+                made.append(folder)
+        return made
+
+    def remove_empty(self, folders: Sequence[str]) -> None:
+        """Remove folders, innermost first, as far as they are empty."""
+        with self._client() as client:
+            for folder in reversed(folders):
+                try:
+                    client.rmdir(folder)
+                except OSError:
+                    return
+
+    def write(
+        self, path: str, content: bytes, mode: int, owner: str | None, group: str | None, *, replace: bool
+    ) -> None:
+        """Put a file at ``path`` in one step, complete with mode and owner, safe on disk."""
+        uid, gid = self._ids(owner, group)
+        part = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(6)}.part")
+        with self._client() as client:
+            if not replace and _is_there(client, path):
+                raise FileExistsError(errno.EEXIST, "File exists", path)
+            try:
+                with client.open(part, "wx") as file:
+                    file.chmod(0o600)
+                    file.set_pipelined(True)
+                    for at in range(0, len(content), _BLOCK):
+                        file.write(content[at : at + _BLOCK])
+                _own(client, part, uid, gid)
+                client.chmod(part, mode)
+                if replace:
+                    client.posix_rename(part, path)
+                else:
+                    # a plain rename fails where something has come to be meanwhile
+                    client.rename(part, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    client.remove(part)
+                raise
+        self._host.run(["sync", path], timeout=_SECONDS)
+
+    def set_access(self, path: str, mode: int, owner: str | None, group: str | None) -> None:
+        """Change mode and owner of a file."""
+        uid, gid = self._ids(owner, group)
+        with self._client() as client:
+            _own(client, path, uid, gid)
+            client.chmod(path, mode)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or link; no error when it is gone."""
+        with self._client() as client, contextlib.suppress(FileNotFoundError):
+            client.remove(path)
+
+    # -- names of users ---------------------------------------------------------------------------
+
+    def _names(self, uid: int, gid: int) -> tuple[str, str]:
+        if uid == 0 and gid == 0:
+            return "root", "root"
+        found = [self._entry("passwd", str(uid)), self._entry("group", str(gid))]
+        user, group = (e.split(":")[0] if e else str(n) for e, n in zip(found, (uid, gid), strict=True))
+        return user, group
+
+    def _ids(self, owner: str | None, group: str | None) -> tuple[int | None, int | None]:
+        return self._id("passwd", owner), self._id("group", group)
+
+    def _id(self, table: str, name: str | None) -> int | None:
+        if name is None:
+            return None
+        if name.isdigit():
+            return int(name)
+        entry = self._entry(table, name)
+        if entry is None:
+            raise LookupError(name)
+        return int(entry.split(":")[2])
+
+    def _entry(self, table: str, key: str) -> str | None:
+        done = self._host.run(["getent", table, key], timeout=_SECONDS)
+        if done.code == 127:
+            raise HostUnreachable()
+        return done.stdout.decode("utf-8", "replace").strip() or None if done.code == 0 else None
+
+
+def _own(client: Any, path: str, uid: int | None, gid: int | None) -> None:
+    if uid is None and gid is None:
+        return
+    there = client.stat(path)
+    client.chown(path, there.st_uid if uid is None else uid, there.st_gid if gid is None else gid)
+
+
+def _is_there(client: Any, path: str) -> bool:
+    try:
+        client.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True

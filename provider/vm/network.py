@@ -1,0 +1,268 @@
+"""Networks of the hypervisor: nat, routed, isolated, with addresses and names given by libvirt's dnsmasq.
+
+Fixed leases and names are changed while machines are on the network; everything else replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hythe.diagnostic import Diagnostic, error
+from hythe.provider.container.labels import whose
+from hythe.provider.protocol import (
+    Attributes,
+    Context,
+    Found,
+    Hint,
+    Identity,
+    Kind,
+    Observed,
+    Owned,
+    PrepareContext,
+    Presence,
+    ProviderError,
+    ReadContext,
+    ReadRequest,
+)
+from hythe.provider.schema import Effect, Path
+from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
+from hythe.provider.vm.marks import identity_of, uuid_of
+from hythe.provider.vm.network_xml import dhcp_host, dns_host, network_xml, observe
+from hythe.provider.vm.xml import Element, parse, render
+
+_MODIFY, _DELETE, _ADD = 1, 2, 3
+_DHCP_HOST, _DNS_HOST = 4, 10
+_LIVE, _CONFIG = 1, 2
+_INACTIVE = 1
+
+
+class HypervisorNetwork(Kind):
+    """A network of the hypervisor. The other half of the ``network`` kind is the engine's."""
+
+    name = "network"
+
+    def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
+        """Give it a name when it has none, and let it be up."""
+        return {"name": context.default_name(), "active": True, "autostart": True} | desired, []
+
+    def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
+        """Names may be changed while the network is up, how they are answered may not."""
+        if path != ("dns",):
+            return None
+        some, more = ({k: v for k, v in (d or {"enabled": True}).items() if k != "host"} for d in (before, after))
+        return Hint(Effect.LIVE if some == more else Effect.REPLACE)
+
+    # -- making and removing -------------------------------------------------------------------
+
+    def create(self, context: Context, desired: Attributes) -> Attributes:
+        """Define and start the network; one that an earlier, interrupted call made is taken up."""
+        hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
+        name, identity = desired["name"], context.identity
+        what = f'Creating network "{name}"'
+        there = hypervisor.find(lambda c: parse(c.networkLookupByName(name).XMLDesc(0)))
+        if there is not None and there.findtext("uuid") != uuid_of(identity):
+            raise ProviderError(_taken(hypervisor, name, there, identity.lineage))
+        context.progress(f"creating network {name}")
+        text = render(network_xml(desired, identity))
+        try:
+            # defining the same one again is no error, and brings one that was left half-made up to date
+            hypervisor.call(lambda c: c.networkDefineXML(text))
+            _set_up(hypervisor, name, desired)
+        except LibvirtError as failure:
+            _discard(hypervisor, uuid_of(identity))
+            raise refused(failure, what) from failure
+        return _read_back(hypervisor, uuid_of(identity), desired)
+
+    def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
+        """Leases, names, whether it is up and whether it comes up with the host."""
+        hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
+        id, what = before["id"], f'Changing network "{before.get("name")}"'
+        try:
+            if "lease" in changed:
+                _update(hypervisor, id, _DHCP_HOST, _leases(before), _leases(desired))
+            if "dns" in changed:
+                _update(hypervisor, id, _DNS_HOST, _names(before), _names(desired))
+            _set_up(hypervisor, before["name"], desired)
+        except LibvirtError as failure:
+            raise refused(failure, what) from failure
+        return _read_back(hypervisor, id, desired)
+
+    def delete(self, context: Context, before: Attributes) -> None:
+        """Take the network down and remove it."""
+        hypervisor: Hypervisor = context.host.hypervisor(before.get("uri"))
+        id, what = before["id"], f'Removing network "{before.get("name")}"'
+        try:
+            users = _strange_users(hypervisor, str(before.get("name")), context.identity.lineage)
+            if users:
+                raise ProviderError(
+                    error(
+                        "Network still in use",
+                        f"{what}: the VM {', '.join(users)}, not made by this configuration, still uses it. Shut it "
+                        "down or put it on another network, and apply again.",
+                    )
+                )
+            _discard(hypervisor, id)
+        except LibvirtError as failure:
+            raise refused(failure, what) from failure
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
+        """Observe networks with one list call for each hypervisor."""
+        out: dict[str, Observed] = {}
+        for uri in {r.attributes.get("uri") for r in requests}:
+            found = _listed(context.host.hypervisor(uri))
+            for request in requests:
+                if request.attributes.get("uri") != uri:
+                    continue
+                item = found.get(str(request.attributes.get("id"))) or found.get(
+                    uuid_of(Identity(context.lineage, request.address, request.id))
+                )
+                out[request.id] = Presence.ABSENT if item is None else _observe(item, request.attributes)
+        return out
+
+    def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
+        """Networks whose UUID is derived from the ids asked for. One that is not up was not finished."""
+        found = self.read_many(context, [ReadRequest(r.id, r.address, _without_id(r.attributes)) for r in requests])
+        return {id: Found(o, complete=bool(o.get("active"))) for id, o in found.items() if isinstance(o, dict)}
+
+    def find_owned(self, context: ReadContext) -> list[Owned]:
+        """Every network that carries the lineage."""
+        found = _listed(context.host.hypervisor(None)).values()
+        pairs = [(identity_of(item["xml"]), item) for item in found]
+        return [Owned(i, _observe(item, {})) for i, item in pairs if i is not None and i.lineage == context.lineage]
+
+    def import_object(self, context: Context, object_id: str) -> Attributes:
+        """A network by name or UUID."""
+        return _selected(context.host.hypervisor(None), object_id, "Importing")
+
+    def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """A network by name or UUID."""
+        found = _selected(context.host.hypervisor(desired.get("uri")), desired["name"], "Reading")
+        return found | {k: desired[k] for k in ("name", "uri") if desired.get(k) is not None}
+
+
+def _without_id(attributes: Any) -> Attributes:
+    return {k: v for k, v in attributes.items() if k != "id"}
+
+
+def _listed(hypervisor: Hypervisor) -> dict[str, dict[str, Any]]:
+    """Networks by UUID: the definition, and whether it is up and comes up by itself."""
+
+    def read(connection: Any) -> dict[str, dict[str, Any]]:
+        out = {}
+        for network in connection.listAllNetworks():
+            active = bool(network.isActive())
+            flags = _INACTIVE if active else 0
+            facts = {"active": active, "autostart": bool(network.autostart()), "xml": parse(network.XMLDesc(flags))}
+            out[network.UUIDString()] = facts
+        return out
+
+    try:
+        return hypervisor.read(read)
+    except LibvirtError:
+        # one went away in the middle
+        return hypervisor.read(read)
+
+
+def _observe(item: dict[str, Any], known: Any) -> Attributes:
+    return observe(item["xml"], known) | {"active": item["active"], "autostart": item["autostart"]}
+
+
+def _read_back(hypervisor: Hypervisor, id: str, known: Attributes) -> Attributes:
+    item = _listed(hypervisor).get(id)
+    if item is None:
+        raise ProviderError(error("Network vanished", f'Network "{known.get("name")}" is gone again. Plan again.'))
+    return _observe(item, known)
+
+
+def _selected(hypervisor: Hypervisor, wanted: str, doing: str) -> Attributes:
+    found = _listed(hypervisor)
+    item = found.get(wanted) or next((i for i in found.values() if i["xml"].findtext("name") == wanted), None)
+    if item is None:
+        raise ProviderError(
+            error(
+                "Network not found",
+                f'{doing} network "{wanted}": {hypervisor.uri} has none of that name or UUID. `virsh net-list --all` '
+                "shows those it has.",
+            )
+        )
+    return _observe(item, {})
+
+
+def _taken(hypervisor: Hypervisor, name: str, there: Element, lineage: str) -> Diagnostic:
+    return error(
+        "Name already taken",
+        f'Creating network "{name}": {hypervisor.uri} has a network of that name already. '
+        f"{whose(identity_of(there), lineage)} "
+        "Choose another name, remove that network, or take it into the state with `hythe import`.",
+    )
+
+
+def _set_up(hypervisor: Hypervisor, name: str, desired: Attributes) -> None:
+    def change(connection: Any) -> None:
+        network = connection.networkLookupByName(name)
+        network.setAutostart(1 if desired.get("autostart", True) else 0)
+        wanted = desired.get("active", True)
+        if wanted and not network.isActive():
+            network.create()
+        elif not wanted and network.isActive():
+            network.destroy()
+
+    hypervisor.call(change)
+
+
+def _discard(hypervisor: Hypervisor, id: str) -> None:
+    network = hypervisor.find(lambda c: c.networkLookupByUUIDString(id))
+    if network is None:
+        return
+    try:
+        if hypervisor.read(lambda c: network.isActive()):
+            hypervisor.call(lambda c: network.destroy())
+        hypervisor.call(lambda c: network.undefine())
+    except LibvirtError as failure:
+        if not failure.missing:
+            raise
+
+
+def _leases(attributes: Attributes) -> dict[str, Element]:
+    return {str(i["mac"]): dhcp_host(i) for i in attributes.get("lease") or ()}
+
+
+def _names(attributes: Attributes) -> dict[str, Element]:
+    return {str(h["address"]): dns_host(h) for h in (attributes.get("dns") or {}).get("host") or ()}
+
+
+def _update(
+    hypervisor: Hypervisor, id: str, section: int, before: dict[str, Element], after: dict[str, Element]
+) -> None:
+    """Give a running network (and its definition) other leases or names, the ones that go first."""
+
+    def change(connection: Any) -> None:
+        network = connection.networkLookupByUUIDString(id)
+        flags = _CONFIG | (_LIVE if network.isActive() else 0)
+        for key, item in before.items():
+            if key not in after or render(after[key]) != render(item):
+                network.update(_DELETE, section, -1, render(item), flags)
+        for key, item in after.items():
+            if key not in before or render(before[key]) != render(item):
+                network.update(_ADD, section, -1, render(item), flags)
+
+    hypervisor.call(change)
+
+
+def _strange_users(hypervisor: Hypervisor, name: str, lineage: str) -> list[str]:
+    """Running machines on a network that are not this state's."""
+
+    def read(connection: Any) -> list[str]:
+        out = []
+        for domain in connection.listAllDomains(1):
+            root = parse(domain.XMLDesc(0))
+            mark = identity_of(root)
+            sources = [s.get("network") for s in root.findall("devices/interface/source")]
+            if name in sources and (mark is None or mark.lineage != lineage):
+                out.append(str(domain.name()))
+        return sorted(out)
+
+    return hypervisor.read(read)

@@ -1,0 +1,297 @@
+"""Making a VM: disks, seed, definition, start, and waiting until it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hythe.diagnostic import error
+from hythe.provider.protocol import Attributes, Context, Host, ProviderError, ReadContext, ReadRequest
+from hythe.provider.vm import keys, pools
+from hythe.provider.vm.accelerator import accelerator, architecture_of
+from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
+from hythe.provider.vm.domain_read import source_of
+from hythe.provider.vm.domain_xml import Machine, Nic, domain_xml
+from hythe.provider.vm.marks import mac_of, uuid_of
+from hythe.provider.vm.ready import NotReady, stage_of, wait_ready
+from hythe.provider.vm.seed import SeedSpec, make_seed
+from hythe.provider.vm.vm_disks import base_of, blocks_of, make_own, own_volumes, places, volume_name
+from hythe.provider.vm.vm_power import start, undefine
+from hythe.provider.vm.vm_read import look, observed
+from hythe.provider.vm.xml import render
+from hythe.value import Reference
+
+_LOGS = "/var/log/libvirt/qemu"
+
+
+class Maker:
+    """What one VM is made of, put together from its arguments."""
+
+    def __init__(self, context: Context, hypervisor: Hypervisor, desired: Attributes) -> None:
+        self.context, self.hypervisor, self.desired = context, hypervisor, desired
+        self.name: str = desired["name"]
+        self.what = f'Creating VM "{self.name}"'
+        self.uuid = uuid_of(context.identity)
+
+    # -- the whole ------------------------------------------------------------------------------
+
+    def make(self) -> Attributes:
+        """Everything. Raises ProviderError; with ``partial`` when there is a VM that did not become ready."""
+        pool = pools.ensure_pool(self.hypervisor, None)
+        machine = self.machine(pool, {})
+        self.context.progress(f"making disks of VM {self.name}")
+        try:
+            if not self.hypervisor.is_test:
+                base = base_of(self.desired, self.hypervisor, self.context.resolve, self.what)
+                make_own(self.context, self.hypervisor, self.desired, machine.disks, base)
+                if machine.seed:
+                    self._seed(pool, [n.mac for n in machine.nics])
+            self._define(machine)
+        except ProviderError:
+            self._discard(pool)
+            raise
+        attributes = self._attributes(machine, pool)
+        if not self.desired.get("running", True):
+            return self._read(attributes)
+        return self._until_ready(attributes)
+
+    def machine(self, pool: pools.PoolInfo, attached: Mapping[str, str]) -> Machine:
+        """What the domain is made of. ``attached`` maps the files of disks to the names that they have already."""
+        desired, hypervisor = self.desired, self.hypervisor
+        base = base_of(desired, hypervisor, self.context.resolve, self.what)
+        kernel = desired.get("kernel") or (base.kernel if base else None)
+        own_kernel = desired.get("kernel") is not None
+        seed = self._seed_name() if desired.get("cloud_init", True) and desired.get("image") is not None else None
+        return Machine(
+            self.context.identity,
+            desired,
+            architecture_of(hypervisor.capabilities()),
+            accelerator(self.context.host, hypervisor, desired.get("accelerator", "auto")),
+            places(desired, self.context.identity, pool, self.context.resolve, attached),
+            self.nics(),
+            kernel if desired.get("firmware") is None or own_kernel else None,
+            desired.get("initrd") or (base.initrd if base and not own_kernel else None) if kernel else None,
+            desired.get("cmdline") or (base.cmdline if base and not own_kernel else None) if kernel else None,
+            f"{pool.path}/{seed}" if seed else None,
+            self.console_log(),
+            hypervisor.is_test,
+        )
+
+    def nics(self) -> list[Nic]:
+        """Its interfaces, with the names of the networks that they are on."""
+        out: list[Nic] = []
+        identity = self.context.identity
+        for at, block in enumerate(self.desired.get("interface") or ()):
+            network = block.get("network")
+            if isinstance(network, Reference):
+                told = self.context.resolve(network).attributes
+                if told.get("mode") not in ("nat", "routed", "isolated"):
+                    raise ProviderError(
+                        error(
+                            "Network of another sort",
+                            f"{self.what}: {network.address} is a network of the container engine, which no VM can "
+                            "join. "
+                            'Give it mode = "nat", "routed" or "isolated": containers can join that too.',
+                        )
+                    )
+                network = told["name"]
+            out.append(Nic(block, block.get("mac") or mac_of(identity.lineage, identity.address, at), network))
+        return out
+
+    def console_log(self) -> str | None:
+        """Where its serial console is logged, on the hypervisor's machine."""
+        if not self.hypervisor.uri.endswith("/system") or self.hypervisor.is_test:
+            return None
+        return f"{_LOGS}/{self.name}-serial.log"
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _seed_name(self) -> str:
+        return volume_name(self.name, self.context.identity, "seed.iso")
+
+    def _seed(self, pool: pools.PoolInfo, macs: list[str]) -> None:
+        desired, name = self.desired, self._seed_name()
+        login = keys.state_key(self.context.project, self.context.identity.lineage)
+        host = keys.host_key(self.context.project, self.context.identity.id)
+        spec = SeedSpec(
+            self.context.identity.id,
+            desired.get("hostname") or self.name,
+            desired.get("user_data"),
+            desired.get("network_config"),
+            desired.get("meta_data") or {},
+            [login.public, *(desired.get("ssh_keys") or ())],
+            host.private,
+            host.public,
+            desired.get("user", "root"),
+            macs,
+        )
+        image = make_seed(spec)
+        pools.delete_volume(self.hypervisor, pool.name, name, self.what)
+        pools.create_volume(self.hypervisor, pool.name, name, capacity=len(image), format="raw", what=self.what)
+        pools.upload(self.hypervisor, pool.name, name, image, self.what)
+
+    def _define(self, machine: Machine) -> None:
+        text = render(domain_xml(machine))
+        try:
+            self.hypervisor.call(lambda c: c.defineXML(text))
+            self.hypervisor.call(
+                lambda c: c.lookupByUUIDString(self.uuid).setAutostart(1 if self.desired.get("autostart") else 0)
+            )
+            if self.desired.get("running", True):
+                self.context.progress(f"starting VM {self.name} ({machine.accelerator})")
+                start(self.hypervisor, self.uuid)
+        except LibvirtError as failure:
+            raise ProviderError(with_log(self.context.host, self.name, failure, self.what)) from failure
+        for snapshot in self.desired.get("snapshot") or ():
+            take_snapshot(self.hypervisor, self.uuid, snapshot, self.what)
+
+    def _discard(self, pool: pools.PoolInfo) -> None:
+        try:
+            there = look(self.hypervisor, uuid=self.uuid)
+            if there is not None:
+                undefine(self.hypervisor, self.uuid)
+            for volume in own_volumes(self.hypervisor, self.context.identity):
+                pools.delete_volume(self.hypervisor, volume.pool, volume.name, self.what)
+        except LibvirtError as failure:
+            raise refused(failure, self.what) from failure
+        pools.release_pool(self.hypervisor, pool.name)
+        keys.forget(self.context.project, self.context.identity.id)
+
+    def _attributes(self, machine: Machine, pool: pools.PoolInfo) -> Attributes:
+        return self.enriched(machine) | {"pool": pool.name}
+
+    def enriched(self, machine: Machine) -> Attributes:
+        """The arguments with what making the VM decided."""
+        out = dict(self.desired)
+        if out.get("disk"):
+            out["disk"] = [
+                {**block, "file": place.file, "target": place.target}
+                for block, place in zip(out["disk"], machine.disks, strict=True)
+            ]
+        if out.get("interface"):
+            out["interface"] = [
+                {**nic.block, "mac": nic.mac, **({"network_name": nic.network} if nic.network else {})}
+                for nic in machine.nics
+            ]
+        out["id"] = self.uuid
+        if machine.console_log:
+            out["console_log"] = machine.console_log
+        if machine.seed:
+            out["ssh"] = self.access()
+        return out
+
+    def access(self) -> Attributes:
+        """How the guest is logged in to, but for its address."""
+        login = keys.state_key(self.context.project, self.context.identity.lineage)
+        host = keys.host_key(self.context.project, self.context.identity.id)
+        return {
+            "port": 22,
+            "user": self.desired.get("user", "root"),
+            "host_key": " ".join(host.public.split()[:2]),
+            "private_key": login.private,
+        }
+
+    def _until_ready(self, attributes: Attributes) -> Attributes:
+        try:
+            wait_ready(self.hypervisor, self.context.host, attributes, self.context.progress, self.context.check)
+        except NotReady as failure:
+            raise ProviderError(*failure.diagnostics, partial=self._read(attributes)) from failure
+        return self._read(attributes)
+
+    def _read(self, attributes: Attributes) -> Attributes:
+        seen = look(self.hypervisor, uuid=self.uuid)
+        if seen is None:
+            raise ProviderError(error("VM vanished", f"{self.what}: it is gone again. Plan again."))
+        return observed(self.hypervisor, seen, attributes, self.context.host)
+
+    # -- for a creation that was cut short --------------------------------------------------------
+
+    @staticmethod
+    def known_of(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest) -> Attributes:
+        """What the state would know of a VM whose creation was cut short: its disks and interfaces are in the order
+        of the arguments.
+        """
+        known = dict(request.attributes)
+        seen = look(hypervisor, name=known.get("name"))
+        if seen is None:
+            return known
+        files = [source_of(d) for d in seen.config.findall("devices/disk")]
+        if known.get("disk"):
+            known["disk"] = [{**b, "file": f} for b, f in zip(blocks_of(known), files, strict=False)]
+        nics = seen.config.findall("devices/interface")
+        if known.get("interface"):
+            blocks = zip(known["interface"], nics, strict=False)
+            known["interface"] = [{**b, **_nic_facts(n)} for b, n in blocks]
+        known["id"] = seen.uuid
+        log = seen.config.find("devices/serial/log")
+        if log is not None:
+            known["console_log"] = log.get("file")
+        volumes = [f for f in files if f and f".{request.id[:8]}." in f]
+        if volumes:
+            facts = pools.find_path(hypervisor, volumes[0])
+            known["pool"] = facts.pool if facts is not None else pools.OWN
+        if known.get("cloud_init", True) and known.get("image") is not None:
+            host = keys.host_key(context.project, request.id)
+            known["ssh"] = {
+                "port": 22,
+                "user": known.get("user", "root"),
+                "host_key": " ".join(host.public.split()[:2]),
+                "private_key": keys.state_key(context.project, context.lineage).private,
+            }
+        return known
+
+    @staticmethod
+    def is_ready(attributes: Attributes, host: Host) -> bool:
+        """Whether the VM becomes ready; waits as long as a creation would."""
+        if not attributes.get("running", True) or stage_of(attributes) == "boot":
+            return True
+        try:
+            wait_ready(host.hypervisor(attributes.get("uri")), host, attributes, lambda text: None, lambda: None)
+        except NotReady:
+            return False
+        return True
+
+
+def _nic_facts(nic: Any) -> dict[str, str]:
+    mac, source = nic.find("mac"), nic.find("source")
+    out = {"mac": mac.get("address", "")} if mac is not None else {}
+    if source is not None and source.get("network"):
+        out["network_name"] = source.get("network")
+    return out
+
+
+def take_snapshot(hypervisor: Hypervisor, uuid: str, snapshot: Mapping[str, Any], what: str) -> None:
+    """Make a snapshot; no error when it is there. Raises ProviderError."""
+    from hythe.provider.vm.xml import add, element
+
+    root = element("domainsnapshot")
+    add(root, "name", snapshot["name"])
+    if snapshot.get("description"):
+        add(root, "description", snapshot["description"])
+    text = render(root)
+    try:
+        there = hypervisor.read(lambda c: c.lookupByUUIDString(uuid).snapshotListNames(0))
+        if snapshot["name"] not in there:
+            hypervisor.call(lambda c: c.lookupByUUIDString(uuid).snapshotCreateXML(text, 0))
+    except LibvirtError as failure:
+        raise refused(failure, f'{what}: snapshot "{snapshot["name"]}"') from failure
+
+
+def with_log(host: Host, name: str, failure: LibvirtError, what: str) -> Any:
+    """The diagnostic of a VM that did not start, with the last words of QEMU."""
+    told = explain(failure, what)
+    lines = tail(host, f"{_LOGS}/{name}.log", 6)
+    said = [line for line in lines if "-" not in line[:3] and "shutting down" not in line and "LC_ALL=" not in line]
+    if not said:
+        return told
+    shown = "\n  ".join(said[-5:])
+    return error(told.summary, f"{told.detail}\nThe last words of QEMU:\n  {shown}")
+
+
+def tail(host: Host, path: str, lines: int) -> list[str]:
+    """The last lines of a file of the hypervisor's machine; none when it cannot be read."""
+    try:
+        done = host.run(["tail", "-n", str(lines), path], timeout=10)
+    except ProviderError:
+        return []
+    return done.stdout.decode("utf-8", "replace").splitlines() if done.code == 0 else []

@@ -1,0 +1,131 @@
+"""Looking at VMs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hythe.provider.protocol import Attributes, Host
+from hythe.provider.vm import pools
+from hythe.provider.vm.client import Hypervisor, LibvirtError
+from hythe.provider.vm.domain_read import observe, source_of
+from hythe.provider.vm.xml import Element, parse
+
+_INACTIVE, _SECURE = 2, 1
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+LEASE, AGENT, ARP = 0, 1, 2
+"""Where addresses of a guest are looked up (virDomainInterfaceAddressesSource)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A domain as libvirt has it. ``live`` is its XML while it runs."""
+
+    uuid: str
+    name: str
+    config: Element
+    live: Element | None
+    autostart: bool
+    snapshots: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.live is not None
+
+    @classmethod
+    def of(cls, domain: Any) -> Seen:
+        """Read a domain. Raises libvirtError."""
+        active = bool(domain.isActive())
+        config = parse(domain.XMLDesc(_INACTIVE | _SECURE))
+        names = []
+        if domain.snapshotNum(0):
+            for snapshot in domain.listAllSnapshots(0):
+                root = parse(snapshot.getXMLDesc(0))
+                names.append((str(snapshot.getName()), root.findtext("description") or ""))
+        return cls(
+            domain.UUIDString(),
+            domain.name(),
+            config,
+            parse(domain.XMLDesc(0)) if active else None,
+            bool(domain.autostart()),
+            tuple(sorted(names)),
+        )
+
+
+def look(hypervisor: Hypervisor, *, name: str | None = None, uuid: str | None = None) -> Seen | None:
+    """One domain, by name or UUID; None when it is not there."""
+    if uuid is not None:
+        if not _UUID.fullmatch(uuid):
+            return None
+        return hypervisor.find(lambda c: Seen.of(c.lookupByUUIDString(uuid)))
+    return hypervisor.find(lambda c: Seen.of(c.lookupByName(name)))
+
+
+def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:
+    """The arguments that describe a domain, with the sizes of its disks and its addresses."""
+    files = [f for d in seen.config.findall("devices/disk") if (f := source_of(d))]
+    sizes = _sizes(hypervisor, seen, files) if known.get("disk") else {}
+    out = observe(seen.config, seen.live, known, sizes)
+    out["autostart"] = seen.autostart
+    if seen.snapshots:
+        out["snapshot"] = [{"name": n, **({"description": d} if d else {})} for n, d in seen.snapshots]
+    _reach(out, hypervisor, seen, known)
+    return {name: value for name, value in out.items() if value is not None}
+
+
+def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any]) -> None:
+    """Addresses, and how it is logged in to; those of a VM that is off are not told."""
+    if not seen.running:
+        for name in ("address", "addresses"):
+            out.pop(name, None)
+        access = out.pop("ssh", None)
+        if access:
+            out["ssh"] = {k: v for k, v in access.items() if k != "address"}
+        return
+    found = addresses_of(
+        hypervisor, seen.uuid, agent=bool(known.get("guest_agent", True)), lease=not known.get("address")
+    )
+    if known.get("address") and known["address"] not in found:
+        found = found or list(known.get("addresses") or [known["address"]])
+    if found:
+        out["address"], out["addresses"] = found[0], found
+    access = out.get("ssh")
+    if access and out.get("address"):
+        out["ssh"] = {**access, "address": out["address"]}
+
+
+def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, lease: bool = True) -> list[str]:
+    """Addresses of a guest on its first interfaces, as leases tell, else the guest agent, else ARP."""
+    for source in (LEASE, *((AGENT,) if agent else ()), ARP):
+        try:
+            found = hypervisor.read(lambda c, s=source: c.lookupByUUIDString(uuid).interfaceAddresses(s, 0))  # type: ignore[misc]
+        except LibvirtError:
+            continue
+        out: list[str] = []
+        for name, nic in (found or {}).items():
+            if name == "lo" or name.startswith(("docker", "br-", "veth", "podman", "cni")):
+                continue
+            out += [a["addr"] for a in nic.get("addrs") or () if a["type"] == 0]
+        if out:
+            return list(dict.fromkeys(out))
+    return []
+
+
+def _sizes(hypervisor: Hypervisor, seen: Seen, files: list[str]) -> dict[str, int]:
+    """Sizes of disks in bytes, by file."""
+    out: dict[str, int] = {}
+    for file in files:
+        if seen.running:
+            try:
+                told = hypervisor.read(lambda c, f=file: c.lookupByUUIDString(seen.uuid).blockInfo(f, 0))  # type: ignore[misc]
+                out[file] = int(told[0])
+                continue
+            except LibvirtError:
+                pass  # detached a moment ago, or the driver cannot tell
+        facts = pools.find_path(hypervisor, file)
+        if facts is not None:
+            out[file] = facts.capacity
+    return out
