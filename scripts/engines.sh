@@ -76,6 +76,11 @@ libvirt_by_hand() {
   mount_cgroups
   # libvirt asks for these, and nobody else makes them where there is no systemd
   as_root mkdir -p /run/libvirt /var/lib/libvirt/images
+  # As udev does it. Where QEMU's user may not open it and root may, libvirt takes its cache for stale at every call
+  # and asks QEMU anew what it can, for seconds to minutes.
+  if [ -c /dev/kvm ] && getent group kvm >/dev/null; then
+    as_root chgrp kvm /dev/kvm && as_root chmod 0660 /dev/kvm
+  fi
   if ! grep -qsx virtlogd /proc/[0-9]*/comm; then spawn virtlogd; fi
   spawn libvirtd
   wait_for libvirt "$wait_seconds" || told_and_failed libvirtd
