@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hythe.provider.protocol import Attributes
-from hythe.provider.vm.domain_xml import SEED
-from hythe.provider.vm.vm_disks import blocks_of, bus_of, is_owned
+from hythe.provider.vm.domain_xml import SEED_FILE
+from hythe.provider.vm.vm_align import is_owned
+from hythe.provider.vm.vm_disks import bus_of, has_implied_root
 from hythe.provider.vm.xml import Element
 
 _SIMPLE_KNOWN = (
@@ -40,10 +41,17 @@ _TOLERANCE = 4 << 20
 """Bytes by which what a balloon holds may differ from what it was told."""
 
 
-def observe(config: Element, live: Element | None, known: Mapping[str, Any], sizes: Mapping[str, int]) -> Attributes:
-    """The arguments that describe a domain. ``live`` is its XML while it runs, ``sizes`` maps its files to bytes."""
+def observe(
+    config: Element, live: Element | None, known: Mapping[str, Any], sizes: Mapping[str, int], *, balloon: bool = True
+) -> Attributes:
+    """The arguments that describe a domain. ``live`` is its XML while it runs, ``sizes`` maps its files to bytes, and
+    without ``balloon`` the guest does not give memory back as it is told.
+
+    A running VM has two definitions, the one that it runs with and the one that it starts with next. Where the first is
+    as the state knows it, the second is told, so that a change of either is seen.
+    """
     out: Attributes = {n: known[n] for n in _SIMPLE_KNOWN if known.get(n) is not None}
-    out.setdefault("cloud_init", config.find(f"devices/disk/target[@dev='{SEED}']") is not None)
+    out.setdefault("cloud_init", any(is_seed(d) for d in config.findall("devices/disk")))
     out.setdefault("user", "root")
     out.setdefault("shutdown_timeout", "1m")
     out.setdefault("protected", False)
@@ -53,11 +61,13 @@ def observe(config: Element, live: Element | None, known: Mapping[str, Any], siz
         out["description"] = config.findtext("description")
     out["running"] = live is not None
     _processors(out, config, live, known)
-    _memory(out, config, live, known)
+    _memory(out, config, live if balloon else None, known)
     _boot(out, config, known)
-    devices = live if live is not None else config
-    _disks(out, config, devices, known, sizes)
-    _interfaces(out, config, devices, known)
+    for name, blocks in (("disk", _disks(config, live, known, sizes)), ("interface", _interfaces(config, live, known))):
+        if blocks:
+            out[name] = blocks
+    if "interface" in out:
+        out["macs"] = [i["mac"] for i in out["interface"]]
     _extras(out, config, known)
     return out
 
@@ -72,9 +82,10 @@ def bytes_of(found: Element | None) -> int:
 def _processors(out: Attributes, config: Element, live: Element | None, known: Mapping[str, Any]) -> None:
     told = config.find("vcpu")
     most = int((told.text if told is not None else None) or 1)
-    now = _current(live if live is not None else config)
-    out["cpus"] = now
-    if known.get("max_cpus") is not None or most != _current(config):
+    later = _current(config)
+    now = _current(live) if live is not None else later
+    out["cpus"] = later if now == known.get("cpus") else now
+    if known.get("max_cpus") is not None or most != later:
         out["max_cpus"] = most
     cpu = config.find("cpu")
     block: Attributes = {}
@@ -107,7 +118,8 @@ def _memory(out: Attributes, config: Element, live: Element | None, known: Mappi
     most = bytes_of(config.find("memory"))
     wanted = bytes_of(config.find("currentMemory")) or most
     now = bytes_of(live.find("currentMemory")) if live is not None else wanted
-    out["memory"] = wanted if abs(now - wanted) <= _TOLERANCE or not now else now
+    as_known = isinstance(known.get("memory"), int) and abs(now - known["memory"]) <= _TOLERANCE
+    out["memory"] = wanted if as_known or abs(now - wanted) <= _TOLERANCE or not now else now
     if known.get("max_memory") is not None or most != wanted:
         out["max_memory"] = most
 
@@ -125,11 +137,12 @@ def _boot(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
         plain = next((a for a, start in aliases.items() if machine.startswith(start)), machine)
         out["machine"] = given if given in (machine, plain) else plain
     firmware = system.get("firmware")
-    if firmware is None and system.find("loader") is not None:
-        loader = system.find("loader")
-        firmware = "efi" if loader is not None and loader.get("type") == "pflash" else None
-    if firmware:
-        out["firmware"] = "uefi" if firmware == "efi" else firmware
+    loader = system.find("loader")
+    if firmware == "efi" or (loader is not None and loader.get("type") == "pflash"):
+        out["firmware"] = "uefi"
+    elif known.get("firmware") == "bios":
+        # what a machine has by itself is not told
+        out["firmware"] = "bios"
     for name in ("kernel", "initrd", "cmdline"):
         # those of the image are the image's
         value = system.findtext(name)
@@ -138,23 +151,25 @@ def _boot(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
 
 
 def _disks(
-    out: Attributes, config: Element, devices: Element, known: Mapping[str, Any], sizes: Mapping[str, int]
-) -> None:
-    there = {file: d for d in devices.findall("devices/disk") if (file := source_of(d)) and not _is_seed(d)}
-    blocks = [dict(b) for b in known.get("disk") or ()]
-    implicit = not blocks and known.get("image") is not None
+    config: Element, live: Element | None, known: Mapping[str, Any], sizes: Mapping[str, int]
+) -> list[Attributes]:
+    later = _disk_blocks(config, known, sizes)
+    now = _disk_blocks(live, known, sizes) if live is not None else later
+    return later if now == list(known.get("disk") or ()) else now
+
+
+def _disk_blocks(root: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> list[Attributes]:
+    there = {file: d for d in root.findall("devices/disk") if (file := source_of(d)) and not is_seed(d)}
     found: list[Attributes] = []
-    for block in blocks:
+    for block in known.get("disk") or ():
         disk = there.pop(str(block.get("file")), None)
         if disk is not None:
             found.append(_disk(disk, block, sizes))
-    if implicit:
+    if has_implied_root(known):
         # the root disk that the image brings is not written down
-        own = next((f for f in there if f"/{out['name']}." in f), None)
+        own = next((f for f in there if f"/{root.findtext('name')}." in f), None)
         there.pop(own or "", None)
-    found += [_disk(disk, {}, sizes) for _, disk in sorted(there.items())]
-    if found:
-        out["disk"] = found
+    return found + [_disk(disk, {}, sizes) for _, disk in sorted(there.items())]
 
 
 def source_of(disk: Element) -> str | None:
@@ -163,9 +178,9 @@ def source_of(disk: Element) -> str | None:
     return None if source is None else source.get("file") or source.get("dev")
 
 
-def _is_seed(disk: Element) -> bool:
-    target = disk.find("target")
-    return target is not None and target.get("dev") == SEED and disk.find("readonly") is not None
+def is_seed(disk: Element) -> bool:
+    """Whether that is the seed of cloud-init."""
+    return (source_of(disk) or "").endswith(SEED_FILE)
 
 
 def _disk(disk: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> Attributes:
@@ -204,27 +219,31 @@ def _disk(disk: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> 
     return out
 
 
-def _interfaces(out: Attributes, config: Element, devices: Element, known: Mapping[str, Any]) -> None:
-    there = {_mac(i): i for i in devices.findall("devices/interface")}
+def _interfaces(config: Element, live: Element | None, known: Mapping[str, Any]) -> list[Attributes]:
+    later = _interface_blocks(config, known)
+    now = _interface_blocks(live, known) if live is not None else later
+    return later if now == list(known.get("interface") or ()) else now
+
+
+def _interface_blocks(root: Element, known: Mapping[str, Any]) -> list[Attributes]:
+    there = {mac_of(i): i for i in root.findall("devices/interface")}
     found: list[Attributes] = []
     for block in known.get("interface") or ():
         nic = there.pop(str(block.get("mac")), None)
         if nic is not None:
             found.append(_interface(nic, block))
-    found += [_interface(nic, {}) for _, nic in sorted(there.items())]
-    if found:
-        out["interface"] = found
-        out["macs"] = [i["mac"] for i in found]
+    return found + [_interface(nic, {}) for _, nic in sorted(there.items())]
 
 
-def _mac(nic: Element) -> str:
+def mac_of(nic: Element) -> str:
+    """The MAC address of an interface."""
     mac = nic.find("mac")
     return mac.get("address", "") if mac is not None else ""
 
 
 def _interface(nic: Element, known: Mapping[str, Any]) -> Attributes:
     source, model, mtu, link = (nic.find(t) for t in ("source", "model", "mtu", "link"))
-    out: Attributes = {"mac": _mac(nic)}
+    out: Attributes = {"mac": mac_of(nic)}
     kind = nic.get("type")
     if kind == "network" and source is not None:
         name = source.get("network")
@@ -284,6 +303,3 @@ def _host_device(device: Element) -> Attributes:
         return {}
     numbers = {n: int(place.get(n, "0"), 16) for n in ("domain", "bus", "slot", "function")}
     return {"pci": "{domain:04x}:{bus:02x}:{slot:02x}.{function:x}".format(**numbers)}
-
-
-__all__ = ["SEED", "blocks_of", "bytes_of", "observe", "source_of"]

@@ -15,6 +15,9 @@ from hythe.provider.vm.xml import Element, add, element
 
 SEED = "vdz"
 """The name of the seed's disk: the last one, so that it takes no name of others."""
+SEED_FILE = "seed.iso"
+"""How the name of its file ends."""
+BALLOON_SECONDS = 5
 SPARE_PORTS = 6
 """PCI Express ports that are free at first: each takes a disk or interface that is added while the VM runs."""
 
@@ -74,6 +77,8 @@ def domain_xml(machine: Machine) -> Element:
     add(root, "currentMemory", given["memory"] >> 10, unit="KiB")
     most = given.get("max_cpus") or given["cpus"]
     add(root, "vcpu", most, placement="static", current=given["cpus"] if given["cpus"] != most else None)
+    if given["cpus"] != most and not machine.is_test:
+        _hotplug(root, given["cpus"], most)
     _pin(root, given.get("cpu") or {})
     _os(root, machine)
     if machine.is_test:
@@ -90,6 +95,13 @@ def domain_xml(machine: Machine) -> Element:
     add(root, "on_crash", "destroy")
     _devices(root, machine)
     return root
+
+
+def _hotplug(root: Element, now: int, most: int) -> None:
+    """All processors but the first can be taken away again while the VM runs."""
+    made = add(root, "vcpus")
+    for number in range(most):
+        add(made, "vcpu", id=number, enabled=number < now, hotpluggable=number > 0)
 
 
 def _pin(root: Element, cpu: Mapping[str, Any]) -> None:
@@ -112,7 +124,8 @@ def has_root_ports(given: Mapping[str, Any], architecture: str) -> bool:
 def _os(root: Element, machine: Machine) -> None:
     given = machine.attributes
     firmware = given.get("firmware")
-    made = add(root, "os", firmware="efi" if firmware == "uefi" else "bios" if firmware == "bios" else None)
+    # the BIOS is what x86 machines have by themselves; asked for by name, libvirt 9.0 finds none
+    made = add(root, "os", firmware="efi" if firmware == "uefi" else None)
     if machine.is_test:
         add(made, "type", "hvm")
         return
@@ -185,7 +198,9 @@ def _devices(root: Element, machine: Machine) -> None:
     if given.get("rng", True):
         rng = add(devices, "rng", model="virtio")
         add(rng, "backend", "/dev/urandom", model="random")
-    add(devices, "memballoon", model="virtio")
+    balloon = add(devices, "memballoon", model="virtio")
+    # with statistics the guest's driver is heard of, so that a guest without one is told from one that keeps memory
+    add(balloon, "stats", period=BALLOON_SECONDS)
     _graphics(devices, given.get("graphics"))
     for device in given.get("hostdev") or ():
         devices.append(host_device_xml(device))

@@ -12,6 +12,7 @@ from hythe.provider.protocol import Attributes, Context, Identity, ProviderError
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor
 from hythe.provider.vm.domain_xml import SEED, DiskPlace
+from hythe.provider.vm.vm_align import align_disks, is_owned, root_index
 from hythe.value import Reference
 
 Resolve = Callable[[Reference], Referent]
@@ -54,21 +55,22 @@ def base_of(attributes: Mapping[str, Any], hypervisor: Hypervisor, resolve: Reso
 
 
 def blocks_of(attributes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The disk blocks, with the root disk that an image brings where none is written."""
+    """The disk blocks, led by the root disk that an image brings where none of them is one."""
     blocks = list(attributes.get("disk") or ())
-    if not blocks and attributes.get("image") is not None:
-        return [{"device": "disk", "readonly": False}]
+    if has_implied_root(attributes):
+        return [{"device": "disk", "readonly": False}, *blocks]
     return blocks
 
 
-def is_owned(block: Mapping[str, Any]) -> bool:
-    """Whether the disk is made with the VM and goes with it."""
-    return block.get("volume") is None and block.get("path") is None and block.get("device", "disk") == "disk"
+def has_implied_root(attributes: Mapping[str, Any]) -> bool:
+    """Whether the root disk is not written down."""
+    blocks = [b for b in attributes.get("disk") or () if isinstance(b, Mapping)]
+    return attributes.get("image") is not None and root_index(blocks) is None
 
 
-def root_index(blocks: Sequence[Mapping[str, Any]]) -> int | None:
-    """Which disk is the layer on the image."""
-    return next((at for at, b in enumerate(blocks) if is_owned(b)), None)
+def root_place(disks: Sequence[DiskPlace]) -> DiskPlace | None:
+    """The disk that the guest boots from, where it belongs to the VM."""
+    return next((d for d in disks if d.volume is not None), None)
 
 
 def bus_of(block: Mapping[str, Any]) -> str:
@@ -82,23 +84,32 @@ def volume_name(vm: str, identity: Identity, what: str) -> str:
 
 
 def places(
-    attributes: Attributes, identity: Identity, pool: pools.PoolInfo, resolve: Resolve, taken: Mapping[str, str]
+    attributes: Attributes,
+    identity: Identity,
+    pool: pools.PoolInfo,
+    resolve: Resolve,
+    there: Sequence[Mapping[str, Any]] = (),
 ) -> list[DiskPlace]:
-    """Where each disk is. ``taken`` maps files of disks that are attached to the names that they have there."""
+    """Where each disk is. ``there`` are the disks that the VM has already, which keep their files and names."""
+    blocks = blocks_of(attributes)
+    had = [there[at] if at is not None else None for at in align_disks(there, blocks)]
+    used: set[str] = {SEED, *(str(b["target"]) for b in there if b.get("target"))}
     out: list[DiskPlace] = []
-    used: set[str] = {SEED, *taken.values()}
-    for block in blocks_of(attributes):
+    for block, old in zip(blocks, had, strict=True):
         bus = bus_of(block)
+        kept = str(old["target"]) if old is not None and old.get("target") else None
+        target = kept if kept is not None and kept.startswith(_PREFIX[bus]) else _free(_PREFIX[bus], used)
+        used.add(target)
         if not is_owned(block):
             file, form = _given(block, resolve)
-            target = taken.get(file) or _free(_PREFIX[bus], used)
-            used.add(target)
             out.append(DiskPlace(block, file, form, target, bus, is_device=file.startswith("/dev/")))
             continue
-        target = str(block["target"]) if block.get("target") in taken.values() else _free(_PREFIX[bus], used)
-        used.add(target)
         name = volume_name(attributes["name"], identity, f"{target}.qcow2")
-        out.append(DiskPlace(block, f"{pool.path}/{name}", "qcow2", target, bus, volume=name, pool=pool.name))
+        file = f"{pool.path}/{name}"
+        if old is not None and old.get("file"):
+            # on another bus the disk has another name, and its file the one that it was made with
+            file, name = str(old["file"]), str(old["file"]).rpartition("/")[2]
+        out.append(DiskPlace(block, file, "qcow2", target, bus, volume=name, pool=pool.name))
     return out
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hythe.diagnostic import error
+from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import Attributes, Context, Host, ProviderError, ReadContext, ReadRequest
 from hythe.provider.vm import keys, pools
 from hythe.provider.vm.accelerator import accelerator, architecture_of
 from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
 from hythe.provider.vm.domain_read import source_of
-from hythe.provider.vm.domain_xml import Machine, Nic, domain_xml
+from hythe.provider.vm.domain_xml import SEED_FILE, Machine, Nic, domain_xml
 from hythe.provider.vm.marks import mac_of, uuid_of
 from hythe.provider.vm.ready import NotReady, stage_of, wait_ready
 from hythe.provider.vm.seed import SeedSpec, make_seed
-from hythe.provider.vm.vm_disks import base_of, blocks_of, make_own, own_volumes, places, volume_name
+from hythe.provider.vm.vm_align import align_nics
+from hythe.provider.vm.vm_disks import base_of, has_implied_root, make_own, own_volumes, places, volume_name
 from hythe.provider.vm.vm_power import start, undefine
 from hythe.provider.vm.vm_read import look, observed
 from hythe.provider.vm.xml import render
 from hythe.value import Reference
 
 _LOGS = "/var/log/libvirt/qemu"
+_LOG_LINES, _SHOWN = 200, 5
 
 
 class Maker:
@@ -38,7 +42,7 @@ class Maker:
     def make(self) -> Attributes:
         """Everything. Raises ProviderError; with ``partial`` when there is a VM that did not become ready."""
         pool = pools.ensure_pool(self.hypervisor, None)
-        machine = self.machine(pool, {})
+        machine = self.machine(pool)
         self.context.progress(f"making disks of VM {self.name}")
         try:
             if not self.hypervisor.is_test:
@@ -55,8 +59,8 @@ class Maker:
             return self._read(attributes)
         return self._until_ready(attributes)
 
-    def machine(self, pool: pools.PoolInfo, attached: Mapping[str, str]) -> Machine:
-        """What the domain is made of. ``attached`` maps the files of disks to the names that they have already."""
+    def machine(self, pool: pools.PoolInfo, before: Attributes | None = None) -> Machine:
+        """What the domain is made of. ``before`` is what it is now, when there is one."""
         desired, hypervisor = self.desired, self.hypervisor
         base = base_of(desired, hypervisor, self.context.resolve, self.what)
         kernel = desired.get("kernel") or (base.kernel if base else None)
@@ -67,9 +71,9 @@ class Maker:
             desired,
             architecture_of(hypervisor.capabilities()),
             accelerator(self.context.host, hypervisor, desired.get("accelerator", "auto")),
-            places(desired, self.context.identity, pool, self.context.resolve, attached),
-            self.nics(),
-            kernel if desired.get("firmware") is None or own_kernel else None,
+            places(desired, self.context.identity, pool, self.context.resolve, (before or {}).get("disk") or ()),
+            self.nics((before or {}).get("interface") or ()),
+            kernel,
             desired.get("initrd") or (base.initrd if base and not own_kernel else None) if kernel else None,
             desired.get("cmdline") or (base.cmdline if base and not own_kernel else None) if kernel else None,
             f"{pool.path}/{seed}" if seed else None,
@@ -77,26 +81,31 @@ class Maker:
             hypervisor.is_test,
         )
 
-    def nics(self) -> list[Nic]:
-        """Its interfaces, with the names of the networks that they are on."""
-        out: list[Nic] = []
+    def nics(self, there: Sequence[Mapping[str, Any]] = ()) -> list[Nic]:
+        """Its interfaces, with the names of the networks that they are on. Those that are ``there`` keep their MAC."""
+        blocks = self.desired.get("interface") or ()
         identity = self.context.identity
-        for at, block in enumerate(self.desired.get("interface") or ()):
-            network = block.get("network")
-            if isinstance(network, Reference):
-                told = self.context.resolve(network).attributes
-                if told.get("mode") not in ("nat", "routed", "isolated"):
-                    raise ProviderError(
-                        error(
-                            "Network of another sort",
-                            f"{self.what}: {network.address} is a network of the container engine, which no VM can "
-                            "join. "
-                            'Give it mode = "nat", "routed" or "isolated": containers can join that too.',
-                        )
-                    )
-                network = told["name"]
-            out.append(Nic(block, block.get("mac") or mac_of(identity.lineage, identity.address, at), network))
+        had = [there[at]["mac"] if at is not None else None for at in align_nics(there, blocks)]
+        used = {*(n["mac"] for n in there), *(b["mac"] for b in blocks if b.get("mac"))}
+        fresh = (m for n in itertools.count() if (m := mac_of(identity.lineage, identity.address, n)) not in used)
+        out: list[Nic] = []
+        for block, old in zip(blocks, had, strict=True):
+            out.append(Nic(block, block.get("mac") or old or next(fresh), self._network(block.get("network"))))
         return out
+
+    def _network(self, network: Any) -> str | None:
+        if not isinstance(network, Reference):
+            return None if network is None else str(network)
+        told = self.context.resolve(network).attributes
+        if told.get("mode") not in ("nat", "routed", "isolated"):
+            raise ProviderError(
+                error(
+                    "Network of another sort",
+                    f"{self.what}: {network.address} is a network of the container engine, which no VM can join. "
+                    'Give it mode = "nat", "routed" or "isolated": containers can join that too.',
+                )
+            )
+        return str(told["name"])
 
     def console_log(self) -> str | None:
         """Where its serial console is logged, on the hypervisor's machine."""
@@ -107,7 +116,7 @@ class Maker:
     # -- steps ----------------------------------------------------------------------------------
 
     def _seed_name(self) -> str:
-        return volume_name(self.name, self.context.identity, "seed.iso")
+        return volume_name(self.name, self.context.identity, SEED_FILE)
 
     def _seed(self, pool: pools.PoolInfo, macs: list[str]) -> None:
         desired, name = self.desired, self._seed_name()
@@ -164,9 +173,11 @@ class Maker:
         """The arguments with what making the VM decided."""
         out = dict(self.desired)
         if out.get("disk"):
+            # a root disk that is not written down comes first
+            placed = machine.disks[len(machine.disks) - len(out["disk"]) :]
             out["disk"] = [
                 {**block, "file": place.file, "target": place.target}
-                for block, place in zip(out["disk"], machine.disks, strict=True)
+                for block, place in zip(out["disk"], placed, strict=True)
             ]
         if out.get("interface"):
             out["interface"] = [
@@ -217,7 +228,9 @@ class Maker:
             return known
         files = [source_of(d) for d in seen.config.findall("devices/disk")]
         if known.get("disk"):
-            known["disk"] = [{**b, "file": f} for b, f in zip(blocks_of(known), files, strict=False)]
+            # in the order of the arguments, led by a root disk that is not written down
+            own = files[1:] if has_implied_root(known) else files
+            known["disk"] = [{**b, "file": f} for b, f in zip(known["disk"], own, strict=False)]
         nics = seen.config.findall("devices/interface")
         if known.get("interface"):
             blocks = zip(known["interface"], nics, strict=False)
@@ -277,14 +290,18 @@ def take_snapshot(hypervisor: Hypervisor, uuid: str, snapshot: Mapping[str, Any]
         raise refused(failure, f'{what}: snapshot "{snapshot["name"]}"') from failure
 
 
-def with_log(host: Host, name: str, failure: LibvirtError, what: str) -> Any:
-    """The diagnostic of a VM that did not start, with the last words of QEMU."""
+def with_log(host: Host, name: str, failure: LibvirtError, what: str) -> Diagnostic:
+    """The diagnostic of a VM that did not start, with the last words of QEMU where it got as far as running."""
     told = explain(failure, what)
-    lines = tail(host, f"{_LOGS}/{name}.log", 6)
-    said = [line for line in lines if "-" not in line[:3] and "shutting down" not in line and "LC_ALL=" not in line]
+    if not re.search(r"monitor|process exited|qemu unexpectedly", failure.message):
+        return told
+    lines = tail(host, f"{_LOGS}/{name}.log", _LOG_LINES)
+    begun = max((at for at, line in enumerate(lines) if "starting up libvirt" in line), default=-1)
+    said = [line for line in lines[begun + 1 :] if "qemu-system" in line and not line.startswith(("/", "LC_ALL="))]
+    said = [line for line in said if line not in failure.message][-_SHOWN:]
     if not said:
         return told
-    shown = "\n  ".join(said[-5:])
+    shown = "\n  ".join(said)
     return error(told.summary, f"{told.detail}\nThe last words of QEMU:\n  {shown}")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hythe.provider.protocol import Attributes, Host
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError
-from hythe.provider.vm.domain_read import observe, source_of
+from hythe.provider.vm.domain_read import bytes_of, is_seed, mac_of, observe, source_of
 from hythe.provider.vm.xml import Element, parse
 
 _INACTIVE, _SECURE = 2, 1
@@ -66,9 +66,9 @@ def look(hypervisor: Hypervisor, *, name: str | None = None, uuid: str | None = 
 
 def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:
     """The arguments that describe a domain, with the sizes of its disks and its addresses."""
-    files = [f for d in seen.config.findall("devices/disk") if (f := source_of(d))]
+    files = [f for d in seen.config.findall("devices/disk") if (f := source_of(d)) and not is_seed(d)]
     sizes = _sizes(hypervisor, seen, files) if known.get("disk") else {}
-    out = observe(seen.config, seen.live, known, sizes)
+    out = observe(seen.config, seen.live, known, sizes, balloon=_balloon_works(hypervisor, seen))
     out["autostart"] = seen.autostart
     if seen.snapshots:
         out["snapshot"] = [{"name": n, **({"description": d} if d else {})} for n, d in seen.snapshots]
@@ -85,9 +85,8 @@ def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[s
         if access:
             out["ssh"] = {k: v for k, v in access.items() if k != "address"}
         return
-    found = addresses_of(
-        hypervisor, seen.uuid, agent=bool(known.get("guest_agent", True)), lease=not known.get("address")
-    )
+    macs = [mac_of(n) for n in seen.config.findall("devices/interface")]
+    found = addresses_of(hypervisor, seen.uuid, agent=bool(out.get("guest_agent")), macs=out.get("macs") or macs)
     if known.get("address") and known["address"] not in found:
         found = found or list(known.get("addresses") or [known["address"]])
     if found:
@@ -97,21 +96,36 @@ def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[s
         out["ssh"] = {**access, "address": out["address"]}
 
 
-def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, lease: bool = True) -> list[str]:
-    """Addresses of a guest on its first interfaces, as leases tell, else the guest agent, else ARP."""
+def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, macs: Sequence[str] = ()) -> list[str]:
+    """IPv4 addresses of a guest as leases tell, else its agent, else ARP; in the order of ``macs`` where given."""
     for source in (LEASE, *((AGENT,) if agent else ()), ARP):
         try:
             found = hypervisor.read(lambda c, s=source: c.lookupByUUIDString(uuid).interfaceAddresses(s, 0))  # type: ignore[misc]
         except LibvirtError:
             continue
-        out: list[str] = []
-        for name, nic in (found or {}).items():
-            if name == "lo" or name.startswith(("docker", "br-", "veth", "podman", "cni")):
-                continue
-            out += [a["addr"] for a in nic.get("addrs") or () if a["type"] == 0]
+        nics = [(str(nic.get("hwaddr") or "").lower(), nic) for nic in (found or {}).values()]
+        if macs:
+            # an agent tells of the bridges of containers too
+            nics = sorted(((m, n) for m, n in nics if m in macs), key=lambda item: macs.index(item[0]))
+        out = [a["addr"] for _, nic in nics for a in nic.get("addrs") or () if a["type"] == 0]
+        out = [a for a in out if not a.startswith("127.")]
         if out:
             return list(dict.fromkeys(out))
     return []
+
+
+def _balloon_works(hypervisor: Hypervisor, seen: Seen) -> bool:
+    """Whether what a running guest holds tells anything: without a driver there it holds all, whatever it is told."""
+    if seen.live is None:
+        return True
+    most, wanted, now = (
+        bytes_of(root.find(tag))
+        for root, tag in ((seen.config, "memory"), (seen.config, "currentMemory"), (seen.live, "currentMemory"))
+    )
+    if now in (0, wanted) or now != most:
+        return True
+    told = hypervisor.find(lambda c: c.lookupByUUIDString(seen.uuid).memoryStats())
+    return any(name in (told or {}) for name in ("unused", "available", "usable"))
 
 
 def _sizes(hypervisor: Hypervisor, seen: Seen, files: list[str]) -> dict[str, int]:
