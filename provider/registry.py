@@ -17,7 +17,7 @@ _BUILT_IN = {
     "network": "hythe.provider.network:Network",
     "value": "hythe.provider.host.value:ValueKind",
     "vm": "hythe.provider.vm.vm:Vm",
-    "volume": "hythe.provider.container.volume:Volume",
+    "volume": "hythe.provider.volume:Volume",
 }
 
 ENTRY_POINTS = "hythe.kinds"

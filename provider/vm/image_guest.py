@@ -45,6 +45,7 @@ growpart: {mode: "off"}
 resize_rootfs: false
 apt: {preserve_sources_list: true}
 locale: false
+grub_dpkg: {enabled: false}
 """
 _HOTPLUG = 'SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}!="1", ATTR{online}="1"\n'
 _IDLE = (
@@ -83,6 +84,8 @@ def guest_setup(*, last: bool = False) -> list[str]:
         return [f"systemctl mask {' '.join(_IDLE)}"]
     return [
         "update-initramfs -u -k all",
+        # times of files are set to one value in the image, after which Python would compile everything at each boot
+        "python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.* || true",
         # nothing that two guests must not share, and nothing that is stale by tomorrow
         "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname",
         ": > /etc/machine-id",

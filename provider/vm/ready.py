@@ -26,7 +26,7 @@ Check = Callable[[], None]
 STAGES = ("boot", "address", "ssh", "cloud-init", "engine")
 _DEFAULTS = {"boot": "1m", "address": "3m", "ssh": "5m", "cloud_init": "10m", "engine": "3m"}
 _PAUSE = 0.2
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS = 2.0
 _LINES = 12
 _PANIC = re.compile(
     r"Kernel panic|You are in emergency mode|Give root password for maintenance|dracut-emergency|\(initramfs\)"
@@ -118,9 +118,11 @@ class _Waiting:
         self.progress(f"VM {self.name}: waiting for SSH at {self.address_found}")
         end, last = self._end("ssh"), "nothing answered"
         while True:
-            last = self._try_port() or self._try_login()
-            if not last:
-                return
+            for address in self._addresses():
+                self.address_found = address
+                last = self._try_port() or self._try_login()
+                if not last:
+                    return
             if time.monotonic() > end:
                 raise self._failed("ssh", last)
             self._alive("ssh")
@@ -190,6 +192,11 @@ class _Waiting:
         log = self._console(40)
         if any(_PANIC.search(line) for line in log):
             raise self._failed(stage, "the guest stopped booting, as its console shows")
+
+    def _addresses(self) -> list[str]:
+        """Where the guest may be, which can change while it boots."""
+        found = addresses_of(self.hypervisor, self.uuid, agent=bool(self.attributes.get("guest_agent", True)))
+        return found or [self.address_found]
 
     def _try_port(self) -> str:
         try:

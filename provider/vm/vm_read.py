@@ -97,8 +97,11 @@ def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[s
 
 
 def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, macs: Sequence[str] = ()) -> list[str]:
-    """IPv4 addresses of a guest as leases tell, else its agent, else ARP; in the order of ``macs`` where given."""
-    for source in (LEASE, *((AGENT,) if agent else ()), ARP):
+    """IPv4 addresses of a guest as its agent tells, else the leases, else ARP; in the order of ``macs`` where given.
+
+    A lease may be an old one, of what had the same MAC address before and asked in another way; the youngest is first.
+    """
+    for source in (*((AGENT,) if agent else ()), LEASE, ARP):
         try:
             found = hypervisor.read(lambda c, s=source: c.lookupByUUIDString(uuid).interfaceAddresses(s, 0))  # type: ignore[misc]
         except LibvirtError:
@@ -107,7 +110,8 @@ def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, macs: Sequen
         if macs:
             # an agent tells of the bridges of containers too
             nics = sorted(((m, n) for m, n in nics if m in macs), key=lambda item: macs.index(item[0]))
-        out = [a["addr"] for _, nic in nics for a in nic.get("addrs") or () if a["type"] == 0]
+        given = [[a["addr"] for a in nic.get("addrs") or () if a["type"] == 0] for _, nic in nics]
+        out = [a for some in given for a in (reversed(some) if source == LEASE else some)]
         out = [a for a in out if not a.startswith("127.")]
         if out:
             return list(dict.fromkeys(out))

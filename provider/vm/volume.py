@@ -1,0 +1,277 @@
+"""Disks for VMs: volumes of a storage pool that outlive the VMs that use them.
+
+A volume of a pool carries no mark, so its file's name tells which instance it is. What state cannot recover: what it
+was filled with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hythe.diagnostic import Diagnostic, error
+from hythe.provider.container.inputs import digest, located
+from hythe.provider.protocol import (
+    Attributes,
+    Context,
+    Found,
+    Hint,
+    Identity,
+    Kind,
+    Observed,
+    Owned,
+    PrepareContext,
+    Presence,
+    ProviderError,
+    ReadContext,
+    ReadRequest,
+)
+from hythe.provider.schema import Effect, Path
+from hythe.provider.vm import pools
+from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
+from hythe.provider.vm.xml import parse
+from hythe.value import STRING, Reference, Unknown, is_known
+
+_KEPT = (
+    "host",
+    "uri",
+    "name",
+    "backing",
+    "source",
+    "content_hash",
+    "protected",
+    "allow_data_loss",
+    "imported",
+    "format",
+)
+_BYTES = 1
+
+
+class DiskVolume(Kind):
+    """A disk for VMs. The other half of the ``volume`` kind is the engine's."""
+
+    name = "volume"
+
+    def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
+        """Give it a name when it has none, and hash what it is filled with."""
+        out = {"name": context.default_name()} | desired
+        source = desired.get("source")
+        if source is None:
+            return out, []
+        if not is_known(source):
+            return out | {"content_hash": Unknown(STRING)}, []
+        found, problems = digest(context, source, "source")
+        return (out if found is None else out | {"content_hash": found}), problems
+
+    def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
+        """Growing is done in place; everything else would lose the content."""
+        if path == ("size",):
+            if before is None or after is None or not isinstance(after, int) or after >= before:
+                return Hint(Effect.LIVE)
+            return Hint(Effect.REPLACE, "a disk cannot be made smaller", data_loss=True)
+        if path == ("host",):
+            return Hint(Effect.REPLACE, "content does not move with it", data_loss=True)
+        if path in (("content_hash",), ("source",), ("backing",)):
+            return Hint(Effect.REPLACE, "a disk is filled only when it is made", data_loss=True)
+        return None
+
+    # -- making and removing -------------------------------------------------------------------
+
+    def create(self, context: Context, desired: Attributes) -> Attributes:
+        """Make and fill the disk; one that an earlier, interrupted call left is made anew."""
+        hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
+        what = f'Creating volume "{desired["name"]}"'
+        pool = pools.ensure_pool(hypervisor, desired.get("pool"))
+        name = file_name(desired, context.identity)
+        context.progress(f"creating volume {desired['name']}")
+        try:
+            pools.delete_volume(hypervisor, pool.name, name, what)
+            if desired.get("source"):
+                self._fill(context, hypervisor, pool.name, name, desired, what)
+            else:
+                backing = _backing(context, desired)
+                capacity = desired.get("size") or (backing[2] if backing else 0)
+                pools.create_volume(
+                    hypervisor,
+                    pool.name,
+                    name,
+                    capacity=capacity,
+                    format=desired.get("format") or "qcow2",
+                    what=what,
+                    backing=backing[:2] if backing else None,
+                )
+        except BaseException:
+            pools.delete_volume(hypervisor, pool.name, name, what)
+            pools.release_pool(hypervisor, pool.name)
+            raise
+        facts = pools.find_volume(hypervisor, pool.name, name)
+        if facts is None:
+            raise ProviderError(error("Volume vanished", f"{what}: it is gone again. Plan again."))
+        return _observe(facts, desired)
+
+    def _fill(
+        self, context: Context, hypervisor: Hypervisor, pool: str, name: str, desired: Attributes, what: str
+    ) -> None:
+        path = located(context.base_dir, desired["source"])
+        try:
+            length = os.path.getsize(path)
+        except OSError as failure:
+            raise ProviderError(error("File cannot be read", f"{what}: {path}: {failure.strerror}.")) from failure
+        pools.create_volume(hypervisor, pool, name, capacity=length, format="raw", what=what)
+        pools.upload(hypervisor, pool, name, path, what, context.progress, context.check)
+        pools.list_volumes(hypervisor, pool, refresh=True)
+        facts = pools.find_volume(hypervisor, pool, name)
+        size = desired.get("size")
+        if facts is None or size is None or facts.capacity >= size:
+            return
+        pools.resize_volume(hypervisor, pool, name, size, what)
+
+    def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
+        """Grow the disk, while a VM uses it too; the guest is told of its new size."""
+        hypervisor: Hypervisor = context.host.hypervisor(before.get("uri"))
+        what = f'Changing volume "{before["name"]}"'
+        facts = pools.find_path(hypervisor, str(before.get("path")))
+        if facts is None:
+            raise ProviderError(error("Volume not found", f"{what}: the hypervisor no longer has it. Plan again."))
+        wanted = desired.get("size")
+        if "size" in changed and isinstance(wanted, int) and wanted > facts.capacity:
+            context.progress(f"growing volume {before['name']}")
+            user = _running_user(hypervisor, facts.path)
+            if user is None:
+                pools.resize_volume(hypervisor, facts.pool, facts.name, wanted, what)
+            else:
+                uuid, target = user
+                try:
+                    hypervisor.call(lambda c: c.lookupByUUIDString(uuid).blockResize(target, wanted, _BYTES))
+                    hypervisor.call(lambda c: c.storagePoolLookupByName(facts.pool).refresh(0))
+                except LibvirtError as failure:
+                    raise refused(failure, what) from failure
+        found = pools.find_path(hypervisor, facts.path) or facts
+        return _observe(found, before | desired | {"path": facts.path})
+
+    def delete(self, context: Context, before: Attributes) -> None:
+        """Remove the disk and its content."""
+        hypervisor: Hypervisor = context.host.hypervisor(before.get("uri"))
+        what = f'Removing volume "{before["name"]}"'
+        if before.get("protected"):
+            raise ProviderError(
+                error(
+                    "Protected volume",
+                    f"{what}: it is protected, so that its content cannot be lost by mistake. "
+                    "Set `protected = false`, apply that, and then remove it.",
+                )
+            )
+        pool, name = before.get("pool") or pools.OWN, file_name(before, context.identity)
+        user = _running_user(hypervisor, str(before.get("path")))
+        if user is not None:
+            vm = hypervisor.find(lambda c: c.lookupByUUIDString(user[0]).name())
+            raise ProviderError(
+                error("Volume still in use", f"{what}: the VM {vm} runs with it. Take it away from that first.")
+            )
+        pools.delete_volume(hypervisor, pool, name, what)
+        pools.release_pool(hypervisor, pool)
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
+        """Observe disks with one list call for each pool."""
+        out: dict[str, Observed] = {}
+        listed: dict[tuple[Any, str], Mapping[str, pools.VolumeFacts]] = {}
+        for request in requests:
+            uri, pool = request.attributes.get("uri"), str(request.attributes.get("pool") or pools.OWN)
+            if (uri, pool) not in listed:
+                listed[uri, pool] = pools.list_volumes(context.host.hypervisor(uri), pool, refresh=True)
+            identity = Identity(context.lineage, request.address, request.id)
+            facts = listed[uri, pool].get(file_name(request.attributes, identity))
+            out[request.id] = Presence.ABSENT if facts is None else _observe(facts, request.attributes)
+        return out
+
+    def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
+        """Disks whose names carry the ids asked for. Whether one was filled cannot be told, so then it is not."""
+        out: dict[str, Found] = {}
+        for request in requests:
+            hypervisor: Hypervisor = context.host.hypervisor(request.attributes.get("uri"))
+            name = file_name(request.attributes, Identity(context.lineage, request.address, request.id))
+            wanted = request.attributes.get("pool")
+            for pool in (wanted,) if wanted else (pools.DEFAULT, pools.OWN):
+                facts = pools.list_volumes(hypervisor, str(pool), refresh=True).get(name)
+                if facts is not None:
+                    made = _observe(facts, request.attributes)
+                    out[request.id] = Found(made, complete=not request.attributes.get("source"))
+                    break
+        return out
+
+    def find_owned(self, context: ReadContext) -> list[Owned]:
+        """None: volumes of a pool carry no marks."""
+        return []
+
+    def import_object(self, context: Context, object_id: str) -> Attributes:
+        """A disk as ``POOL/NAME``."""
+        pool, _, name = object_id.partition("/")
+        facts = _selected(context.host.hypervisor(None), pool, name, "Importing")
+        return _observe(facts, {"name": name, "size": facts.capacity, "imported": True})
+
+    def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """A disk by pool and name."""
+        hypervisor = context.host.hypervisor(desired.get("uri"))
+        facts = _selected(hypervisor, str(desired["pool"]), desired["name"], "Reading")
+        return desired | {"path": facts.path, "format": facts.format, "capacity": facts.capacity}
+
+
+def file_name(attributes: Mapping[str, Any], identity: Identity) -> str:
+    """The name in the pool: an imported one keeps its own."""
+    if attributes.get("imported"):
+        return str(attributes["name"])
+    form = attributes.get("format") or "qcow2"
+    return f"{attributes['name']}.{identity.id[:8]}.{form if form == 'qcow2' else 'img'}"
+
+
+def _backing(context: Context, desired: Attributes) -> tuple[str, str, int] | None:
+    backing = desired.get("backing")
+    if backing is None:
+        return None
+    if isinstance(backing, Reference):
+        told = context.resolve(backing).attributes
+        return str(told["path"]), str(told.get("format") or "qcow2"), int(told.get("capacity") or 0)
+    return str(backing), "qcow2", 0
+
+
+def _observe(facts: pools.VolumeFacts, known: Mapping[str, Any]) -> Attributes:
+    out: Attributes = {"type": "disk", "driver": "local", "protected": False, "allow_data_loss": False}
+    out |= {k: known[k] for k in _KEPT if known.get(k) is not None}
+    out |= {"pool": facts.pool, "path": facts.path, "capacity": facts.capacity}
+    out.setdefault("name", facts.name)
+    if known.get("size") is not None:
+        out["size"] = facts.capacity
+    if known.get("imported") and facts.format != "qcow2":
+        out["format"] = facts.format
+    return out
+
+
+def _selected(hypervisor: Hypervisor, pool: str, name: str, doing: str) -> pools.VolumeFacts:
+    facts = pools.find_volume(hypervisor, pool, name) if pool and name else None
+    if facts is None:
+        raise ProviderError(
+            error(
+                "Volume not found",
+                f'{doing} volume "{name}": {hypervisor.uri} has none of that name in pool "{pool}". `virsh '
+                "pool-list` and "
+                "`virsh vol-list POOL` show those it has; name it as POOL/NAME.",
+            )
+        )
+    return facts
+
+
+def _running_user(hypervisor: Hypervisor, path: str) -> tuple[str, str] | None:
+    """UUID of a running VM that uses a file as a disk, and the disk's name there."""
+
+    def read(connection: Any) -> tuple[str, str] | None:
+        for domain in connection.listAllDomains(1):
+            for disk in parse(domain.XMLDesc(0)).findall("devices/disk"):
+                source, target = disk.find("source"), disk.find("target")
+                if source is not None and target is not None and path in (source.get("file"), source.get("dev")):
+                    return domain.UUIDString(), str(target.get("dev"))
+        return None
+
+    return hypervisor.read(read)
