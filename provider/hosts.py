@@ -18,6 +18,12 @@ LOCAL = "local"
 def open_host(name: str, attributes: Mapping[str, Any], machine: Machine | None = None) -> Host:
     """The connection that the attributes of a host or VM describe. Raises :class:`HostUnreachable`."""
     engine = engine_settings(attributes.get("engine") or {})
+    connection = str(attributes.get("connection") or LOCAL)
+    if connection.startswith("ssh://"):
+        from hythe.provider.connection.ssh import SshHost
+        from hythe.provider.connection.ssh_config import settings_of
+
+        return SshHost(name, settings_of(connection), engine)
     if "running" in attributes or attributes.get("ssh"):
         from hythe.provider.connection.ssh import SshHost, SshSettings
 

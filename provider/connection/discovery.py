@@ -14,7 +14,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hythe.diagnostic import Diagnostic, error
@@ -151,15 +151,8 @@ def _environment_tls(environment: Mapping[str, str]) -> TlsFiles | None:
 
 
 def _checked(endpoint: Endpoint) -> Endpoint:
-    if endpoint.address.startswith("ssh:"):
-        raise HostUnreachable(
-            error(
-                "SSH endpoints are not supported yet",
-                f"{endpoint.source} names {endpoint.address}. Engines behind SSH come with a later version of Hythe. "
-                f"Until then forward the socket (`ssh -nNT -L /tmp/engine.sock:{DOCKER_SOCKET} HOST`) and name "
-                "unix:///tmp/engine.sock, or use tcp:// with TLS.",
-            )
-        )
+    if endpoint.address.startswith("ssh://"):
+        return _over_ssh(endpoint)
     if not endpoint.address.startswith(("unix:///", "/", "tcp://", "http://", "https://")):
         raise HostUnreachable(
             error(
@@ -168,6 +161,25 @@ def _checked(endpoint: Endpoint) -> Endpoint:
             )
         )
     return endpoint
+
+
+def _over_ssh(endpoint: Endpoint) -> Endpoint:
+    """An engine behind SSH, as DOCKER_HOST and docker contexts name one."""
+    from urllib.parse import urlsplit
+
+    from hythe.provider.connection.ssh import SshHost
+    from hythe.provider.connection.ssh_config import settings_of
+
+    host = SshHost(endpoint.source, settings_of(endpoint.address))
+    path = urlsplit(endpoint.address).path
+    wanted = path if len(path) > 1 else DOCKER_SOCKET
+
+    def connect(timeout: float | None) -> socket.socket:
+        stream = host.stream(wanted)
+        stream.settimeout(timeout)
+        return stream
+
+    return replace(endpoint, connect=connect)
 
 
 def _docker(engine: str, machine: Machine) -> Endpoint | None:

@@ -14,6 +14,7 @@ echo "os=$(uname -s)"
 echo "arch=$(uname -m)"
 echo "kernel=$(uname -r)"
 echo "hostname=$(cat /proc/sys/kernel/hostname 2>/dev/null || uname -n)"
+echo "machine_id=$(cat /etc/machine-id 2>/dev/null)"
 echo "cpus=$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
 sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/memory_kib=\\1/p' /proc/meminfo 2>/dev/null
 sed -n 's/^\\(ID\\|VERSION_ID\\)=/release_\\1=/p' /etc/os-release 2>/dev/null
@@ -33,6 +34,7 @@ class Facts:
     memory: int
     distribution: str
     distribution_version: str
+    machine_id: str = ""
 
 
 def gather(host: Host) -> Facts:
@@ -68,4 +70,5 @@ def parse(text: str) -> Facts:
         memory=number("memory_kib") * 1024,
         distribution=found.get("release_ID", "").strip("\"'"),
         distribution_version=found.get("release_VERSION_ID", "").strip("\"'"),
+        machine_id=found.get("machine_id", ""),
     )

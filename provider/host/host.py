@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from contextlib import closing
+from typing import Any
 
-from pydantic import AfterValidator, model_validator
-
-from hythe.diagnostic import Diagnostic, warning
+from hythe.diagnostic import Diagnostic, error, warning
 from hythe.provider.host.facts import Facts, gather
+from hythe.provider.host.host_model import HostData, HostModel
+from hythe.provider.host.setup import install, missing
 from hythe.provider.hosts import LOCAL, open_host
 from hythe.provider.protocol import (
     Attributes,
@@ -20,97 +21,21 @@ from hythe.provider.protocol import (
     Observed,
     Owned,
     PrepareContext,
+    ProviderError,
     ReadContext,
     ReadRequest,
 )
-from hythe.provider.schema import Effect, Model, Number, Path, Size, attr, block
+from hythe.provider.schema import Effect, Path
 
-
-def _connection(value: str) -> str:
-    if value == LOCAL:
-        return value
-    if value == "ssh" or value.startswith("ssh://"):
-        raise ValueError(
-            'SSH connections come with a later version of Hythe: write connection = "local", and name an engine that '
-            "runs elsewhere by `endpoint` in the engine block"
-        )
-    raise ValueError(f'"{value}" is no connection: write "local"')
-
-
-def _endpoint(value: str) -> str:
-    if value.startswith("ssh:"):
-        raise ValueError("endpoints behind SSH come with a later version of Hythe: use unix:// or tcp://")
-    if value.startswith("/"):
-        return f"unix://{value}"
-    if not value.startswith(("unix:///", "tcp://")):
-        raise ValueError(f'"{value}" is no engine endpoint: write unix:///path/of/socket or tcp://host:port')
-    return value
-
-
-class EngineBlock(Model):
-    """Which engine of the machine is meant."""
-
-    type: Literal["auto", "docker", "podman"] = attr("auto", description="docker, podman or auto.")
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = attr(
-        description="Where it listens: unix:///path or tcp://host:port. By default it is looked for."
-    )
-    ca: str | None = attr(description="PEM file of the authority that signed the engine's certificate.")
-    cert: str | None = attr(description="PEM file of the client certificate.")
-    key: str | None = attr(description="PEM file of the client certificate's key.")
-
-    @model_validator(mode="after")
-    def _tls(self) -> EngineBlock:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("`cert` and `key` belong together: write both or none")
-        if (self.ca or self.cert) and not (self.endpoint or "").startswith("tcp://"):
-            raise ValueError("TLS files are for a tcp:// endpoint: write `endpoint` as well")
-        return self
-
-
-class Reserved(Model):
-    """What is kept back on the machine."""
-
-    cpus: Number | None = attr(description="Processors, parts of one too.", ge=0)
-    memory: Size | None = attr(description="Memory.")
-
-
-def _fact(description: str) -> Any:
-    return attr(description=description, computed=True, volatile=True)
-
-
-class HostModel(Model):
-    """An existing machine."""
-
-    connection: Annotated[str, AfterValidator(_connection)] = attr(LOCAL, description="How to reach it: local.")
-    engine: EngineBlock | None = block(
-        description="Its container engine. Without this block it is looked for.", repeated=False
-    )
-    labels: dict[str, str] | None = attr(description="Labels to select hosts by.", effect=Effect.LIVE)
-    reserved: Reserved | None = block(
-        description="Capacity that is kept back for other things.", repeated=False, effect=Effect.LIVE
-    )
-    os: str | None = _fact("Operating system, like linux.")
-    arch: str | None = _fact("Processor architecture, as `uname -m` gives it.")
-    kernel: str | None = _fact("Release of the kernel.")
-    distribution: str | None = _fact("Distribution, like debian.")
-    distribution_version: str | None = _fact("Version of the distribution, like 12.")
-    hostname: str | None = _fact("Name that the machine gives itself.")
-    cpus: int | None = _fact("Number of processors.")
-    memory: Size | None = _fact("Memory in bytes.")
-    engine_name: str | None = _fact("Engine that was found: docker or podman. Not set when there is none.")
-    engine_version: str | None = _fact("Version of the engine.")
-    engine_endpoint: str | None = _fact("Where the engine listens.")
-
-
-class HostData(HostModel):
-    """The facts of a machine."""
+_SSH_FILES = ("key_file", "known_hosts")
 
 
 class HostKind(Kind):
     """An existing machine that other resources are made on with `host = host.NAME`.
 
-    Nothing is made on the machine itself: applying connects and reads facts, and deleting forgets it.
-    A machine without an engine can hold files.
+    It is this machine, or one that is reached over SSH: one connection, with strict host keys, carries engine, commands
+    and files. Applying connects, installs what `install` asks for, and reads facts; deleting forgets the machine, on
+    which everything stays as it is. A machine without an engine can hold files.
     """
 
     name = "host"
@@ -120,16 +45,21 @@ class HostKind(Kind):
     unique_name = False
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
-        """Make the paths of TLS files absolute, so that they mean the same from any folder."""
+        """Make the paths of files absolute, so that they mean the same from any folder."""
         from hythe.provider.container.inputs import located
 
-        engine = desired.get("engine")
-        if not isinstance(engine, dict):
-            return desired, []
-        files = {
-            n: located(context.base_dir, engine[n]) for n in ("ca", "cert", "key") if isinstance(engine.get(n), str)
-        }
-        return desired | {"engine": engine | files}, []
+        def absolute(block: Attributes, names: Sequence[str]) -> Attributes:
+            return block | {n: located(context.base_dir, block[n]) for n in names if isinstance(block.get(n), str)}
+
+        out = dict(desired)
+        engine, ssh = desired.get("engine"), desired.get("ssh")
+        if isinstance(engine, dict):
+            out["engine"] = absolute(engine, ("ca", "cert", "key"))
+        if isinstance(ssh, dict):
+            out["ssh"] = absolute(ssh, _SSH_FILES)
+            if isinstance(ssh.get("jump"), list):
+                out["ssh"]["jump"] = [absolute(j, _SSH_FILES) if isinstance(j, dict) else j for j in ssh["jump"]]
+        return out, []
 
     def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Any:
         """Another engine is another host; other certificates for the same one are not."""
@@ -142,12 +72,12 @@ class HostKind(Kind):
         return Hint(Effect.REPLACE, "another engine")
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
-        """Connect and read facts."""
-        return _observe(context.identity.address, desired)
+        """Connect, install what is asked for, and read facts."""
+        return _set_up(context, desired, None)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
-        """Connect and read facts."""
-        return _observe(context.identity.address, desired)
+        """The same; another way to reach it must lead to the same machine."""
+        return _set_up(context, desired, before.get("machine_id"))
 
     def delete(self, context: Context, before: Attributes) -> None:
         """Nothing to do: the machine stays as it is, and its record goes."""
@@ -173,7 +103,9 @@ class HostKind(Kind):
         return []
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
-        """The local machine, as ``local``, or an engine by its endpoint."""
+        """The local machine, as ``local``, one over SSH as ``ssh://user@host``, or an engine by its endpoint."""
+        if object_id.startswith("ssh://"):
+            return _observe(context.identity.address, {"connection": object_id})
         engine = {} if object_id == LOCAL else {"engine": {"type": "auto", "endpoint": object_id}}
         return _observe(context.identity.address, {"connection": LOCAL} | engine)
 
@@ -187,14 +119,47 @@ def _which(engine: Any) -> tuple[Any, Any]:
     return found.get("type", "auto"), found.get("endpoint")
 
 
+def _set_up(context: Context, desired: Attributes, machine_id: str | None) -> Attributes:
+    address = context.identity.address
+    with closing(open_host(address, desired)) as host:
+        found = gather(host)
+        if machine_id and found.machine_id and found.machine_id != machine_id:
+            raise ProviderError(
+                error(
+                    "Another machine",
+                    f"{address} is reached in another way now, and that leads to another machine (machine id "
+                    f"{found.machine_id} in place of {machine_id}). What is recorded as being on it would be taken for "
+                    "gone. Declare it as another host, or take the change back.",
+                )
+            )
+        if desired.get("install"):
+            install(host, desired["install"], context.progress)
+    return _observe(address, desired)
+
+
 def _observe(address: str, settings: Attributes) -> Attributes:
-    host = open_host(address, settings)
+    with closing(open_host(address, settings)) as host:
+        given = {k: v for k, v in settings.items() if k in HostModel.model_fields and k not in FACTS}
+        wanted = (given.get("install") or {}).get("packages")
+        if wanted:
+            gone = missing(host, wanted)
+            if gone:
+                given["install"] = {**given["install"], "packages": [p for p in wanted if p not in gone]}
+        facts = _facts(gather(host)) | _engine(host, required=bool(settings.get("engine")))
+        return given | facts | _hypervisor(host, settings)
+
+
+def _hypervisor(host: Host, settings: Attributes) -> Attributes:
+    """The hypervisor's version. One that does not answer at once is not there."""
+    if (settings.get("connection") or LOCAL) == LOCAL:
+        import os
+
+        if not os.path.exists("/var/run/libvirt/libvirt-sock"):
+            return {}
     try:
-        schema = HostModel.model_fields
-        given = {k: v for k, v in settings.items() if k in schema and k not in FACTS}
-        return given | _facts(gather(host)) | _engine(host, required=bool(settings.get("engine")))
-    finally:
-        host.close()
+        return {"hypervisor_version": host.hypervisor().version()}
+    except (HostUnreachable, ProviderError):
+        return {}
 
 
 def _facts(found: Facts) -> Attributes:
@@ -207,6 +172,7 @@ def _facts(found: Facts) -> Attributes:
         "hostname": found.hostname,
         "cpus": found.cpus,
         "memory": found.memory,
+        "machine_id": found.machine_id,
     }
     return {name: value for name, value in named.items() if value}
 

@@ -91,10 +91,11 @@ def test_docker_host_with_tls(root: Path) -> None:
     assert found.tls == TlsFiles(f"{certs}/ca.pem", f"{certs}/cert.pem", f"{certs}/key.pem", verify=True)
 
 
-def test_docker_host_over_ssh_is_told_clearly(root: Path) -> None:
-    summary, detail = problem(machine(root, DOCKER_HOST="ssh://root@x"))
-    assert summary == "SSH endpoints are not supported yet"
-    assert "DOCKER_HOST names ssh://root@x" in detail
+def test_docker_host_over_ssh_goes_through_ssh(root: Path) -> None:
+    found = discover(EngineSettings(), machine(root, DOCKER_HOST="ssh://root@127.0.0.1:1"))
+    assert found.connect is not None
+    with pytest.raises(HostUnreachable, match="refuses connections on port 1"):
+        found.connect(5.0)
 
 
 def test_nonsense_in_docker_host(root: Path) -> None:
@@ -240,5 +241,7 @@ def test_hosts_that_are_not_known_or_not_possible() -> None:
     hosts = Hosts()
     with pytest.raises(HostUnreachable, match="not in the state"):
         hosts.get("host.b")
-    with pytest.raises(HostUnreachable, match="SSH comes with a later version"):
-        hosts.get("host.b", {"connection": "ssh://x"})
+    with pytest.raises(HostUnreachable, match="shut off"):
+        hosts.get("vm.b", {"name": "b", "running": False})
+    with pytest.raises(HostUnreachable, match="no keys of Hythe"):
+        hosts.get("vm.b", {"name": "b", "running": True})

@@ -73,9 +73,13 @@ def test_arguments_in_their_one_form() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"connection": "ssh://root@x"}, "come with a later version"),
+        ({"connection": "ssh"}, "belong together"),
+        ({"ssh": {"address": "x"}}, "belong together"),
+        ({"connection": "ssh://root@x/etc"}, "is no SSH address"),
+        ({"connection": "ssh://root@x:99999"}, "port is no number"),
+        ({"install": {"packages": ["curl; rm -rf /"]}}, "is not the name of a package"),
         ({"connection": "telnet"}, "is no connection"),
-        ({"engine": {"endpoint": "ssh://x"}}, "behind SSH come with a later version"),
+        ({"engine": {"endpoint": "ssh://x"}}, "An engine behind SSH is that of a host"),
         ({"engine": {"endpoint": "nowhere"}}, "is no engine endpoint"),
         ({"engine": {"type": "lxc"}}, '"auto", "docker" or "podman"'),
         ({"engine": {"endpoint": "tcp://x:1", "cert": "a"}}, "belong together"),
