@@ -38,6 +38,10 @@ def edited(config: Element, wanted: Element, changed: Collection[str]) -> Elemen
                 _replace(out, wanted, tag)
     if "accelerator" in names:
         out.set("type", wanted.get("type", "qemu"))
+    if names & {"max_cpus", "accelerator"}:
+        there, ours = out.find("features"), wanted.find("features")
+        if there is not None and ours is not None:
+            _replace(there, ours, "tcg")
     if "cpu" in names:
         _pins(out, wanted)
     if _BOOT & names:
@@ -105,10 +109,9 @@ def _devices(out: Element, wanted: Element, names: Collection[str]) -> None:
     if "filesystem" in names:
         _replace(out, wanted, "memoryBacking")
     if "guest_agent" in names:
-        for devices in (there,):
-            for channel in devices.findall("channel"):
-                if _is_agent(channel):
-                    devices.remove(channel)
+        for channel in there.findall("channel"):
+            if _is_agent(channel):
+                there.remove(channel)
         there.extend(copy.deepcopy([c for c in ours.findall("channel") if _is_agent(c)]))
 
 

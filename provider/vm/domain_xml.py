@@ -18,6 +18,8 @@ SEED = "vdz"
 SEED_FILE = "seed.iso"
 """How the name of its file ends."""
 BALLOON_SECONDS = 5
+CACHE_MIB = 2047
+"""Largest cache of translated code that QEMU takes."""
 SPARE_PORTS = 6
 """PCI Express ports that are free at first: each takes a disk or interface that is added while the VM runs."""
 
@@ -77,7 +79,7 @@ def domain_xml(machine: Machine) -> Element:
     add(root, "currentMemory", given["memory"] >> 10, unit="KiB")
     most = given.get("max_cpus") or given["cpus"]
     add(root, "vcpu", most, placement="static", current=given["cpus"] if given["cpus"] != most else None)
-    if given["cpus"] != most and not machine.is_test:
+    if given.get("max_cpus") and most > 1 and not machine.is_test:
         _hotplug(root, given["cpus"], most)
     _pin(root, given.get("cpu") or {})
     _os(root, machine)
@@ -88,6 +90,9 @@ def domain_xml(machine: Machine) -> Element:
     add(features, "acpi")
     if machine.architecture == "x86_64":
         add(features, "apic")
+    if machine.accelerator == "tcg" and given.get("max_cpus") and most > 1:
+        # room for processors that are added later (see client_monitor)
+        add(add(features, "tcg"), "tb-cache", CACHE_MIB, unit="MiB")
     root.append(_cpu(machine, int(most)))
     add(root, "clock", offset="utc")
     add(root, "on_poweroff", "destroy")

@@ -35,9 +35,7 @@ def _hint(name: str, before: Any, after: Any, old: Attributes, new: Attributes) 
     if name == "memory":
         return _within(after, old.get("max_memory") or old.get("memory"), "more than the VM can take while it runs")
     if name == "cpus":
-        if isinstance(after, int) and isinstance(before, int) and after < before and not old.get("max_cpus"):
-            return Hint(Effect.RESTART, "it has no `max_cpus`, so its processors are fixed while it runs")
-        return _within(after, old.get("max_cpus") or before, "more than the VM can take while it runs")
+        return _processors(before, after, old)
     if name == "running":
         return Hint(Effect.RESTART, "it is shut down") if after is False else Hint(Effect.LIVE)
     if name == "disk":
@@ -47,6 +45,16 @@ def _hint(name: str, before: Any, after: Any, old: Attributes, new: Attributes) 
     if name in ("image", "name", "host", "uri") and _has_data(old):
         return Hint(Effect.REPLACE, "what is on its own disks goes with it", data_loss=True)
     return None
+
+
+def _processors(before: Any, after: Any, old: Attributes) -> Hint:
+    if isinstance(after, int) and isinstance(before, int) and after < before:
+        if not old.get("max_cpus"):
+            return Hint(Effect.RESTART, "it has no `max_cpus`, so its processors are fixed while it runs")
+        if old.get("accelerated_by") == "tcg":
+            # QEMU 7.2 gives up when one is added again later
+            return Hint(Effect.RESTART, "emulated processors cannot be taken away while it runs")
+    return _within(after, old.get("max_cpus") or before, "more than the VM can take while it runs")
 
 
 def _within(wanted: Any, most: Any, why: str) -> Hint:

@@ -10,6 +10,7 @@ from typing import Any
 from hythe.diagnostic import error
 from hythe.provider.protocol import Attributes, ProviderError
 from hythe.provider.vm.client import Hypervisor, LibvirtError
+from hythe.provider.vm.client_monitor import can_add_processor
 from hythe.provider.vm.domain_edit import change_interface
 from hythe.provider.vm.domain_read import is_seed, mac_of, source_of
 from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, disk_xml, nic_xml
@@ -17,6 +18,7 @@ from hythe.provider.vm.vm_read import look
 from hythe.provider.vm.xml import Element, add, render
 
 _LIVE, _GUEST = 1, 8
+_TIMED_OUT = 68
 _SECONDS = 30.0
 _PAUSE = 0.2
 _LINK_SECONDS = 0.5
@@ -35,19 +37,51 @@ class Live:
         if changed & {"memory", "max_memory"}:
             self._call(lambda d: d.setMemoryFlags(desired["memory"] >> 10, _LIVE))
         if changed & {"cpus", "max_cpus"}:
-            self._processors(desired["cpus"])
+            self._processors(machine)
         if "disk" in changed:
             self._disks(machine.disks)
         if "interface" in changed:
             self._nics(machine.nics)
 
-    def _processors(self, count: int) -> None:
-        self._call(lambda d: d.setVcpusFlags(count, _LIVE))
+    def _processors(self, machine: Machine) -> None:
+        count: int = machine.attributes["cpus"]
+        most: int = machine.attributes.get("max_cpus") or count
+        now = self._count()
+        if now == count:
+            return
+        while machine.accelerator == "tcg" and now < count:
+            if not can_add_processor(self.hypervisor, self.uuid, now, most):
+                raise ProviderError(
+                    error(
+                        "Processor cannot be added at this moment",
+                        f"{self.what}: QEMU's cache of emulated code is full, and it would abort. Apply again after "
+                        "the guest has done some more work, or restart the guest.",
+                    )
+                )
+            now += 1
+            self._set_count(now)
+        self._set_count(count)
         try:
             # most guests bring a new one up by themselves; the agent sees to it in those that do not
             self._call(lambda d: d.setVcpusFlags(count, _GUEST))
         except LibvirtError:
             return
+
+    def _set_count(self, count: int) -> None:
+        try:
+            self._call(lambda d: d.setVcpusFlags(count, _LIVE))
+        except LibvirtError as failure:
+            if failure.code != _TIMED_OUT:
+                raise
+            end = time.monotonic() + _SECONDS
+            while self._count() != count:
+                if time.monotonic() > end:
+                    raise
+                self.check()
+                time.sleep(_PAUSE)
+
+    def _count(self) -> int:
+        return int(self._call(lambda d: d.vcpusFlags(_LIVE)))
 
     # -- disks ----------------------------------------------------------------------------------
 
