@@ -1,5 +1,5 @@
-# make demo     a two-tier application from a bare machine; PORT=N for another port than 8080
-# make test     everything: unit, conformance, and live tests on a real Docker and a real Podman
+# make demo     two VMs and the containers inside them, from a bare machine
+# make test     everything: unit, conformance, and live tests on real Docker, Podman and libvirt
 # make check    types, style, generated pages
 # make bench    measurements, as ratios in docs/benchmarks.md
 # make soak     the full counts of the sampled tests

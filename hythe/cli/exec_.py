@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,44 @@ from hythe.cli.containers import Target, engine_failures, locate
 from hythe.cli.containers import select as select_containers
 from hythe.cli.context import Cli, fail
 from hythe.cli.logs import frames
+from hythe.cli.machines import is_machine
 from hythe.cli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hythe.state.model import InstanceState
+
+
+def _on_machine(
+    cli: Cli,
+    found: InstanceState,
+    words: tuple[str, ...],
+    *,
+    tty: bool,
+    user: str | None,
+    env: tuple[str, ...],
+    workdir: str | None,
+) -> int:
+    """Over SSH, with the machine's own words for what only containers have."""
+    import shlex
+
+    from hythe.cli.machines import log_in
+    from hythe.diagnostic import DiagnosticError
+    from hythe.provider.connection.ssh import SshHost
+    from hythe.provider.hosts import open_host
+    from hythe.provider.protocol import HostUnreachable
+
+    if user is not None:
+        usage_error(f"{found.address} is a machine: --user is for containers (use `sudo -u {user}` in the command).")
+    try:
+        host = open_host(found.address, found.attributes)
+    except HostUnreachable as failure:
+        raise DiagnosticError(*failure.diagnostics) from None
+    if not isinstance(host, SshHost):
+        raise fail("Not reached over SSH", f"{found.address} is this machine: run the command as it is.")
+    text = shlex.join(["env", *env, *words] if env else words)
+    if workdir is not None:
+        text = f"cd {shlex.quote(workdir)} && {text}"
+    return log_in(host.settings, [text], ["-t"] if tty else [])
 
 
 class _CommandWithWords(Command):
@@ -54,7 +91,7 @@ def command(
     state_path: str | None,
     no_color: bool,
 ) -> int:
-    """Run a command in a container: hythe exec [-it] ADDRESS COMMAND. Its exit code is passed on."""
+    """Run a command in a container or on a machine: hythe exec [-it] ADDRESS COMMAND. Its exit code is passed on."""
     if not words:
         usage_error("Say what to run: hythe exec ADDRESS COMMAND.")
     if tty and not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -63,6 +100,8 @@ def command(
         )
     workspace = Workspace(cli, state_path)
     state = workspace.read_state()
+    if is_machine(state, address):
+        return _on_machine(cli, state.instances[address], words, tty=tty, user=user, env=env, workdir=workdir)
     found = select_containers(state, [address])
     if len(found) > 1:
         listed = ", ".join(i.address for i in found[:5])
