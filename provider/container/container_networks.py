@@ -113,7 +113,9 @@ def _refreshed(block: Mapping[str, Any], name: str, endpoint: Inspect, inspect: 
         if argument in block and argument not in told and endpoint.get(there) in (None, "", block[argument]):
             told[argument] = block[argument]
     for argument in ("aliases", "link_local_ips"):
-        if sorted(told.get(argument, ())) == sorted(block.get(argument, ())):
+        # its own name is an alias whether it is asked for or not
+        asked = [v for v in block.get(argument, ()) if v not in _own_names(inspect)]
+        if sorted(told.get(argument, ())) == sorted(asked):
             told.pop(argument, None)
             if argument in block:
                 told[argument] = block[argument]
@@ -122,8 +124,7 @@ def _refreshed(block: Mapping[str, Any], name: str, endpoint: Inspect, inspect: 
 
 def _block(name: str, endpoint: Inspect, inspect: Inspect) -> dict[str, Any]:
     out: dict[str, Any] = {"network": name}
-    own = {inspect["Id"][:12], inspect["Name"].lstrip("/")}
-    aliases = sorted(a for a in endpoint.get("Aliases") or () if a not in own)
+    aliases = sorted(a for a in endpoint.get("Aliases") or () if a not in _own_names(inspect))
     if aliases:
         out["aliases"] = aliases
     ipam = endpoint.get("IPAMConfig") or {}
@@ -136,6 +137,10 @@ def _block(name: str, endpoint: Inspect, inspect: Inspect) -> dict[str, Any]:
     if endpoint.get("DriverOpts"):
         out["driver_opts"] = endpoint["DriverOpts"]
     return out
+
+
+def _own_names(inspect: Inspect) -> set[str]:
+    return {inspect["Id"][:12], inspect["Name"].lstrip("/")}
 
 
 def connect(engine: Engine, container_id: str, member: Membership, what: str) -> None:
