@@ -114,6 +114,11 @@ def _current(root: Element) -> int:
     return int((told.get("current") or told.text or 1) if told is not None else 1)
 
 
+def holds(live: Element, size: int) -> bool:
+    """Whether a running guest holds that much memory, as near as its balloon comes to it."""
+    return abs(bytes_of(live.find("currentMemory")) - size) <= _TOLERANCE
+
+
 def _memory(out: Attributes, config: Element, live: Element | None, known: Mapping[str, Any]) -> None:
     most = bytes_of(config.find("memory"))
     wanted = bytes_of(config.find("currentMemory")) or most

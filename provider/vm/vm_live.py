@@ -12,15 +12,16 @@ from hythe.provider.protocol import Attributes, ProviderError
 from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.client_monitor import can_add_processor
 from hythe.provider.vm.domain_edit import change_interface
-from hythe.provider.vm.domain_read import is_seed, mac_of, source_of
+from hythe.provider.vm.domain_read import holds, is_seed, mac_of, source_of
 from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, disk_xml, nic_xml
-from hythe.provider.vm.vm_read import look
+from hythe.provider.vm.vm_read import balloon_works, look
 from hythe.provider.vm.xml import Element, add, render
 
 _LIVE, _GUEST = 1, 8
 _TIMED_OUT = 68
 _SECONDS = 30.0
 _PAUSE = 0.2
+_BALLOON_SECONDS = 20.0
 _LINK_SECONDS = 0.5
 _AGAIN = 5.0
 
@@ -35,13 +36,26 @@ class Live:
         """Bring what runs up to what it shall be, as far as that goes without a restart."""
         desired: Attributes = machine.attributes
         if changed & {"memory", "max_memory"}:
-            self._call(lambda d: d.setMemoryFlags(desired["memory"] >> 10, _LIVE))
+            self._memory(desired["memory"])
         if changed & {"cpus", "max_cpus"}:
             self._processors(machine)
         if "disk" in changed:
             self._disks(machine.disks)
         if "interface" in changed:
             self._nics(machine.nics)
+
+    def _memory(self, size: int) -> None:
+        """The guest gives back, or takes, page by page: what is read too early would be recorded."""
+        self._call(lambda d: d.setMemoryFlags(size >> 10, _LIVE))
+        end = time.monotonic() + _BALLOON_SECONDS
+        while time.monotonic() < end:
+            seen = look(self.hypervisor, uuid=self.uuid)
+            if seen is None or seen.live is None or holds(seen.live, size):
+                return
+            if not balloon_works(self.hypervisor, seen):
+                return
+            self.check()
+            time.sleep(_PAUSE)
 
     def _processors(self, machine: Machine) -> None:
         count: int = machine.attributes["cpus"]

@@ -68,7 +68,7 @@ def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host:
     """The arguments that describe a domain, with the sizes of its disks and its addresses."""
     files = [f for d in seen.config.findall("devices/disk") if (f := source_of(d)) and not is_seed(d)]
     sizes = _sizes(hypervisor, seen, files) if known.get("disk") else {}
-    out = observe(seen.config, seen.live, known, sizes, balloon=_balloon_works(hypervisor, seen))
+    out = observe(seen.config, seen.live, known, sizes, balloon=balloon_works(hypervisor, seen))
     out["autostart"] = seen.autostart
     if seen.snapshots:
         out["snapshot"] = [{"name": n, **({"description": d} if d else {})} for n, d in seen.snapshots]
@@ -118,7 +118,7 @@ def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, macs: Sequen
     return []
 
 
-def _balloon_works(hypervisor: Hypervisor, seen: Seen) -> bool:
+def balloon_works(hypervisor: Hypervisor, seen: Seen) -> bool:
     """Whether what a running guest holds tells anything: without a driver there it holds all, whatever it is told."""
     if seen.live is None:
         return True
