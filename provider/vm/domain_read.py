@@ -82,8 +82,8 @@ def bytes_of(found: Element | None) -> int:
 def _processors(out: Attributes, config: Element, live: Element | None, known: Mapping[str, Any]) -> None:
     told = config.find("vcpu")
     most = int((told.text if told is not None else None) or 1)
-    later = _current(config)
-    now = _current(live) if live is not None else later
+    later = processors(config)
+    now = processors(live) if live is not None else later
     out["cpus"] = later if now == known.get("cpus") else now
     if known.get("max_cpus") is not None or most != later:
         out["max_cpus"] = most
@@ -109,7 +109,8 @@ def _processors(out: Attributes, config: Element, live: Element | None, known: M
         out["cpu"] = block
 
 
-def _current(root: Element) -> int:
+def processors(root: Element) -> int:
+    """How many processors a definition has."""
     told = root.find("vcpu")
     return int((told.get("current") or told.text or 1) if told is not None else 1)
 

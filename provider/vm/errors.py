@@ -61,6 +61,50 @@ def _range(found: re.Match[str], what: str) -> Diagnostic:
     )
 
 
+def _down(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "Network is down",
+        f"{what}: {found[0]}. Start it (`virsh net-start {found['network']}`), or set `active = true` where it is "
+        "declared.",
+    )
+
+
+def _not_there(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "File not found",
+        f"{what}: {found[0]}. It is looked for on the hypervisor's machine; see to the path.",
+    )
+
+
+def _in_use(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "Disk is in use",
+        f"{what}: {' '.join(found[0].split())}. Another VM or program has it open (`fuser -v FILE`): a disk that is "
+        "written to belongs to one VM at a time.",
+    )
+
+
+def _no_device(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "Device of the host not found",
+        f"{what}: {found[0]}. `lspci -D` and `lsusb` on the hypervisor's machine show those that it has.",
+    )
+
+
+def _no_cpu(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "CPU model not known",
+        f"{what}: {found[0]}. `virsh cpu-models x86_64` shows those that there are.",
+    )
+
+
+def _no_firmware(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "Firmware not found",
+        f"{what}: {found[0]}. Install it on the hypervisor's machine (`sudo apt-get install ovmf`).",
+    )
+
+
 def _no_kvm(found: re.Match[str], what: str) -> Diagnostic:
     return error(
         "KVM is not available",
@@ -84,6 +128,12 @@ _CAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Diagnostic]
         re.compile(r".*(?:[Cc]ould not access KVM|KVM kernel module|kvm.*not available|does not support.*kvm).*"),
         _no_kvm,
     ),
+    (re.compile(r"network '(?P<network>[^']+)' is not active"), _down),
+    (re.compile(r"(?:[Cc]annot access|[Cc]ould not open|[Uu]nable to open).*No such file or directory"), _not_there),
+    (re.compile(r"Failed to get (?:shared )?\"\w+\" lock\s+Is another process using the image[^?]*"), _in_use),
+    (re.compile(r".*(?:Did not find USB device|Device .* not found: could not access /sys/bus/pci).*"), _no_device),
+    (re.compile(r"Unknown CPU model.*"), _no_cpu),
+    (re.compile(r"Unable to find any firmware.*"), _no_firmware),
 )
 
 

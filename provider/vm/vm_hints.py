@@ -13,6 +13,12 @@ from hythe.provider.vm.vm_disks import blocks_of, bus_of
 _RESTART_DISK = ("bus", "cache", "discard", "readonly", "serial", "device", "format")
 _RESTART_NIC = ("model", "mtu")
 _NO_HOTPLUG = ("sata", "ide")
+_REPLACED = frozenset(
+    {
+        *("image", "name", "host", "uri", "firmware", "secure_boot", "user_data", "network_config", "meta_data"),
+        *("hostname", "user", "ssh_keys", "cloud_init"),
+    }
+)
 _NOT_RUNNING = "it does not run"
 _RESTARTED = frozenset(
     {
@@ -42,7 +48,7 @@ def _hint(name: str, before: Any, after: Any, old: Attributes, new: Attributes) 
         return _disks(old, new)
     if name == "interface":
         return _interfaces(before or [], after or [])
-    if name in ("image", "name", "host", "uri") and _has_data(old):
+    if name in _REPLACED and _has_data(old):
         return Hint(Effect.REPLACE, "what is on its own disks goes with it", data_loss=True)
     return None
 
