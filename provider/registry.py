@@ -9,6 +9,7 @@ from hythe.address import parse_address
 from hythe.provider.protocol import Kind
 
 _BUILT_IN = {
+    "command": "hythe.provider.host.command:Command",
     "container": "hythe.provider.container.container:Container",
     "disk_image": "hythe.provider.vm.disk_image:DiskImage",
     "file": "hythe.provider.host.file:File",

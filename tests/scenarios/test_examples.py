@@ -14,12 +14,15 @@ NAMES = sorted(p.name for p in EXAMPLES.iterdir() if p.is_dir())
 
 # what each adds at first; a new example states its number here
 ADDITIONS = {
+    "existing-host": 4,
     "first": 2,
+    "hybrid": 14,
     "many": 7,
     "podman-and-docker": 8,
     "private-registry": 2,
     "static-site": 4,
     "two-tier": 8,
+    "vm": 3,
 }
 VARIABLES = {"private-registry": {"password": "correct-horse"}}
 
