@@ -219,7 +219,11 @@ class VmModel(Model):
     cpus: Cpus = attr(1, description="Processors. Changed while it runs, up to `max_cpus`.", effect=Effect.LIVE)
     max_cpus: Cpus | None = attr(description="Largest number of processors. By default `cpus`.", effect=Effect.RESTART)
     cpu: Cpu | None = block(description="The processor that the guest sees.", repeated=False, effect=Effect.RESTART)
-    memory: Size = attr("512MiB", description="Memory. Changed while it runs, up to `max_memory`.", effect=Effect.LIVE)
+    memory: Size = attr(
+        512 << 20,
+        description="Memory, by default 512 MiB. Changed while it runs, up to `max_memory`.",
+        effect=Effect.LIVE,
+    )
     max_memory: Size | None = attr(description="Largest memory. By default `memory`.", effect=Effect.RESTART)
     machine: str | None = attr(
         description="Machine type. By default q35, or virt on ARM.", effect=Effect.RESTART, engine_default=True
@@ -281,7 +285,7 @@ class VmModel(Model):
     accelerated_by: str | None = attr(description="What it runs with: kvm or tcg.", computed=True, volatile=True)
     console_log: str | None = attr(description="Log of its serial console.", computed=True)
     pool: str | None = attr(description="Storage pool of its own disks.", computed=True)
-    ssh: SshAccess | None = attr(description="How it is reached.", computed=True, volatile=True)
+    ssh: SshAccess | None = block(description="How it is reached.", repeated=False, computed=True, volatile=True)
 
     @model_validator(mode="after")
     def _fits(self) -> VmModel:
