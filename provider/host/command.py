@@ -1,25 +1,23 @@
-"""The ``command`` kind: something that is done on a host by commands, and looked at by one.
+"""The ``command`` kind: commands on a host that bring something about, and tell whether it is so.
 
-A command's doing carries no mark; state alone knows of it. A creation that was cut short is done again, so commands
-have to bear that, as they should.
+Nothing on a machine tells that a command was run: the state says so, and ``check`` looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pydantic import model_validator
-
-from hythe.diagnostic import error
-from hythe.provider.container.place import HostReference, host_argument
+from hythe.diagnostic import error, warning
+from hythe.provider.host.command_model import CommandData, CommandModel
+from hythe.provider.host.command_run import Ran, require, run
 from hythe.provider.protocol import (
     Attributes,
-    Completed,
     Context,
     Found,
-    Hint,
     Host,
+    HostUnreachable,
     Kind,
     Observed,
     Owned,
@@ -28,152 +26,131 @@ from hythe.provider.protocol import (
     ReadContext,
     ReadRequest,
 )
-from hythe.provider.schema import Duration, Effect, Model, Path, attr
-from hythe.provider.units import duration_seconds
 
-_LINES = 8
-_KEPT = 64 << 10
-"""Bytes of output that are kept."""
-
-
-class CommandModel(Model):
-    """Commands that bring something about on a host, and take it away again."""
-
-    host: HostReference = host_argument()
-    create: str = attr(
-        ...,
-        description="What is run to bring it about, by `sh`. Run again when it or `environment` changes, unless "
-        "`update` is given.",
-        effect=Effect.LIVE,
-    )
-    update: str | None = attr(description="What is run in place of `create` when it exists.", effect=Effect.LIVE)
-    delete: str | None = attr(description="What is run to take it away.", effect=Effect.LIVE)
-    check: str | None = attr(
-        description="What is run to see whether it is there: with code 0 it is. Without it, it is believed to be.",
-        effect=Effect.LIVE,
-    )
-    environment: dict[str, str] | None = attr(description="Environment variables.", effect=Effect.LIVE)
-    secrets: dict[str, str] | None = attr(
-        description="Environment variables that are not shown.", sensitive=True, effect=Effect.LIVE
-    )
-    directory: str | None = attr(description="Folder that it is run in.", effect=Effect.LIVE)
-    stdin: str | None = attr(description="What it reads.", effect=Effect.LIVE)
-    timeout: Duration = attr("10m", description="How long each may take.", effect=Effect.LIVE)
-    triggers: dict[str, str] | None = attr(
-        description="Values that, when one changes, have it taken away and done anew."
-    )
-    stdout: str | None = attr(description="What `create` or `update` printed.", computed=True, volatile=True)
-
-    @model_validator(mode="after")
-    def _named(self) -> CommandModel:
-        for name in (*(self.environment or {}), *(self.secrets or {})):
-            if not name.replace("_", "a").isalnum() or name[0].isdigit():
-                raise ValueError(f'"{name}" is not the name of an environment variable')
-        return self
+_COMPUTED = ("stdout", "exit_code")
+_NOT_RUN_FOR = frozenset({"timeout", "delete", "exit_codes", *_COMPUTED})
+"""Arguments whose change alone is only noted."""
+_AT_ONCE = 4
 
 
 class Command(Kind):
-    """Something on a host that commands bring about.
+    """A command on a host, run when it is needed.
 
-    `check` is run at each plan: when it fails, `create` is run again. Without it the commands run once, and again when
-    they change. `triggers` have it done anew.
+    With `check` it is run whenever `check` does not end with code 0: at the first apply only if it is not so already,
+    and again when a later plan finds that it is so no longer. Without `check` it is run once, and again when its
+    arguments change. A change of `triggers` runs `delete` and then `create`.
+
+    A run that was cut short (Hythe was killed, the connection broke) is done again by the next apply, unless `check`
+    tells that it had done its work. So a command must do no harm when it is run twice.
+
+    Secrets belong into `sensitive_environment`: it goes to the command without being seen in the list of processes.
+    `state rebuild` cannot recover commands, as nothing on a machine tells of them.
     """
 
     name = "command"
     model = CommandModel
+    data_model = CommandData
     unique_name = False
-
-    def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
-        """Everything but triggers and the host is done in place."""
-        return None
+    concurrency = _AT_ONCE
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
-        """Run ``create``, unless ``check`` finds it there, and look whether it is there now."""
-        if desired.get("check") and _is_there(context.host, desired):
-            return dict(desired)
-        return self._bring_about(context, desired, "create")
+        """Run ``create``, unless ``check`` tells that there is nothing to do."""
+        wanted = _without_computed(desired)
+        if _is_so(context.host, wanted):
+            return wanted
+        return _run(context, wanted, "create")
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
-        """Run ``update``, or ``create`` where there is none, when what they are run with changes."""
-        means = {"create", "update", "environment", "secrets", "directory", "stdin"}
-        if not means.intersection(changed):
-            return {**desired, **({"stdout": before["stdout"]} if before.get("stdout") else {})}
-        return self._bring_about(context, desired, "update" if desired.get("update") else "create")
-
-    def _bring_about(self, context: Context, desired: Attributes, which: str) -> Attributes:
-        context.progress(f"running {which}")
-        done = _run(context.host, desired, desired[which])
-        if done.code != 0:
-            raise ProviderError(_failed(which, done, context.host))
-        if desired.get("check") and not _is_there(context.host, desired):
-            raise ProviderError(
-                error(
-                    "Command had no effect",
-                    f"`{which}` ended well on {context.host.name}, and `check` does not find what it should have "
-                    "brought about. One of the two is wrong.",
-                )
-            )
-        text = done.stdout[-_KEPT:].decode("utf-8", "replace")
-        return {**desired, **({"stdout": text} if text else {})}
+        """Run ``update`` or ``create``, where a change asks for it and ``check`` does not deny it."""
+        wanted = _without_computed(desired)
+        kept = wanted | {n: before[n] for n in _COMPUTED if n in before}
+        asked = set(changed) - _NOT_RUN_FOR
+        if not asked:
+            return kept
+        if "check" in wanted and ("update" not in wanted or asked <= {"check"}) and _is_so(context.host, wanted):
+            return kept
+        if "check" not in wanted and asked <= {"check", "update"}:
+            return kept
+        return _run(context, wanted, "update" if "update" in wanted else "create")
 
     def delete(self, context: Context, before: Attributes) -> None:
-        """Run ``delete``."""
-        if not before.get("delete"):
+        """Run ``delete``, if there is one."""
+        if "delete" not in before:
             return
-        done = _run(context.host, before, before["delete"])
-        if done.code != 0 and (not before.get("check") or _is_there(context.host, before)):
-            raise ProviderError(_failed("delete", done, context.host))
+        context.progress("running delete")
+        ran = run(context.host, before, "delete", stdin=False)
+        require(context.host, ran, before, "delete")
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
-        """Run each ``check``."""
-        out: dict[str, Observed] = {}
-        for request in requests:
-            there = not request.attributes.get("check") or _is_there(context.host, request.attributes)
-            out[request.id] = dict(request.attributes) if there else Presence.ABSENT
-        return out
+        """Run each ``check``: what is not as it should be counts as gone, and is made again."""
+
+        def read(request: ReadRequest) -> Observed:
+            known = dict(request.attributes)
+            try:
+                return known if "check" not in known or _is_so(context.host, known) else Presence.ABSENT
+            except HostUnreachable:
+                raise
+            except ProviderError as failure:
+                # not raised: a check that hangs must not keep the others from being read
+                context.notices += [warning(d.summary, d.detail, address=request.address) for d in failure.diagnostics]
+                return known
+
+        if len(requests) == 1:
+            return {requests[0].id: read(requests[0])}
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check") as pool:
+            return dict(zip((r.id for r in requests), pool.map(read, requests), strict=True))
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
-        """What ``check`` finds of commands that were cut short; without one they are run again."""
-        return {
-            r.id: Found(dict(r.attributes), complete=True)
-            for r in requests
-            if r.attributes.get("check") and _is_there(context.host, r.attributes)
-        }
+        """Those whose ``check`` tells that they did their work; others are run again."""
+        out: dict[str, Found] = {}
+        for request in requests:
+            wanted = _without_computed(dict(request.attributes))
+            if "check" in wanted and _is_so(context.host, wanted):
+                out[request.id] = Found(wanted, complete=True)
+        return out
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
-        """None: what commands do carries no mark."""
+        """None: commands leave no mark."""
         return []
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
-        """Not possible: there is nothing that could be looked at."""
+        """A command by its script, as one that was run already."""
+        if not object_id.strip():
+            raise ProviderError(error("No script", "A command is imported by its script, and none is given."))
+        return {"create": object_id, "timeout": CommandModel.model_fields["timeout"].default}
+
+    def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """What a command prints."""
+        ran = run(context.host, desired, "read")
+        require(context.host, ran, desired, "read")
+        return desired | _result(ran)
+
+
+def _without_computed(attributes: Attributes) -> Attributes:
+    return {n: v for n, v in attributes.items() if n not in _COMPUTED}
+
+
+def _is_so(host: Host, attributes: Attributes) -> bool:
+    return "check" in attributes and run(host, attributes, "check", stdin=False).code == 0
+
+
+def _run(context: Context, wanted: Attributes, name: str) -> Attributes:
+    context.progress(f"running {name}")
+    ran = run(context.host, wanted, name)
+    # what it has done so far is taken back by `delete` before the next attempt
+    partial: Any = wanted | _result(ran) if "delete" in wanted else None
+    require(context.host, ran, wanted, name, partial)
+    if "check" in wanted and not _is_so(context.host, wanted):
         raise ProviderError(
             error(
-                "Commands cannot be imported",
-                "There is no object behind a command. Declare it with a `check` that finds what is there already: then "
-                "nothing is run.",
-            )
+                "Command did not bring it about",
+                f"`{name}` on {context.host.name} ended with code {ran.code}, and `check` still tells that things are "
+                "not as they should be. One of the two is wrong: run both on the host by hand.",
+            ),
+            partial=partial,
         )
+    return wanted | _result(ran)
 
 
-def _is_there(host: Host, attributes: Mapping[str, Any]) -> bool:
-    return _run(host, attributes, attributes["check"]).code == 0
-
-
-def _run(host: Host, attributes: Mapping[str, Any], script: str) -> Completed:
-    """Run a script of the user's. Values reach it as arguments of env, never as a part of the script."""
-    given = {**(attributes.get("environment") or {}), **(attributes.get("secrets") or {})}
-    argv = ["env", *(f"{k}={v}" for k, v in sorted(given.items()))] if given else []
-    text = script
-    if attributes.get("directory"):
-        argv += ["sh", "-c", 'cd "$1" && shift && exec sh -c "$1"', "sh", attributes["directory"], text]
-    else:
-        argv += ["sh", "-c", text]
-    stdin = attributes.get("stdin")
-    timeout = float(duration_seconds(attributes.get("timeout") or "10m"))
-    return host.run(argv, stdin=stdin.encode() if stdin is not None else None, timeout=timeout)
-
-
-def _failed(which: str, done: Completed, host: Host) -> Any:
-    lines = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()[-_LINES:]
-    shown = "".join(f"\n  {line}" for line in lines) or " It printed nothing."
-    return error("Command failed", f"`{which}` ended with code {done.code} on {host.name}:{shown}")
+def _result(ran: Ran) -> Attributes:
+    return {"stdout": ran.stdout, "exit_code": ran.code}
