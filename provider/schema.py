@@ -106,9 +106,21 @@ def attr(
     return Field(default, description=description, json_schema_extra={"hythe": flags}, **constraints)
 
 
-def block(*, description: str, effect: Effect = Effect.REPLACE, unordered: bool = False, repeated: bool = True) -> Any:
-    """Declare a nested block: ``list[Model]`` when ``repeated``, else ``Model | None``."""
+def block(
+    *,
+    description: str,
+    effect: Effect = Effect.REPLACE,
+    unordered: bool = False,
+    repeated: bool = True,
+    computed: bool = False,
+    volatile: bool = False,
+) -> Any:
+    """Declare a nested block: ``list[Model]`` when ``repeated``, else ``Model | None``.
+
+    A ``computed`` one is the provider's, and cannot be configured.
+    """
     flags: dict[str, Any] = {"effect": effect, "unordered": unordered, "block": True, "repeated": repeated}
+    flags |= {"computed": computed, "volatile": volatile}
     if repeated:
         return Field(default_factory=list, description=description, json_schema_extra={"hythe": flags})
     return Field(None, description=description, json_schema_extra={"hythe": flags})
