@@ -11,7 +11,7 @@ from typing import Any
 
 from hythe.diagnostic import error, warning
 from hythe.provider.host.command_model import CommandData, CommandModel
-from hythe.provider.host.command_run import Ran, require, run
+from hythe.provider.host.command_run import Ran, require, run, succeeded
 from hythe.provider.protocol import (
     Attributes,
     Context,
@@ -79,6 +79,8 @@ class Command(Kind):
             return
         context.progress("running delete")
         ran = run(context.host, before, "delete", stdin=False)
+        if not succeeded(ran, before) and "check" in before and not _is_so(context.host, before):
+            return  # it was gone already
         require(context.host, ran, before, "delete")
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:

@@ -175,8 +175,9 @@ def test_a_check_decides(tmp_path: Path) -> None:
     assert log.read_text() == "ran\nother\n"
     KIND.delete(context(), changed)
     assert not mark.exists()
+    KIND.delete(context(), changed)
     with pytest.raises(ProviderError, match="`delete` on local ended with code 1"):
-        KIND.delete(context(), changed)
+        KIND.delete(context(), wish(create="true", delete="false"))
 
 
 def test_a_check_that_stays_unsatisfied_is_told() -> None:
