@@ -38,7 +38,7 @@ from hythe.provider.vm.vm_hints import hint
 from hythe.provider.vm.vm_make import Maker
 from hythe.provider.vm.vm_model import VmData, VmModel
 from hythe.provider.vm.vm_power import undefine
-from hythe.provider.vm.vm_read import Seen, look, observed
+from hythe.provider.vm.vm_read import Seen, look, look_at_many, observed
 
 
 class Vm(Kind):
@@ -111,7 +111,7 @@ class Vm(Kind):
             own = [r for r in requests if r.attributes.get("uri") == uri]
             hypervisor: Hypervisor = context.host.hypervisor(uri)
             wanted = {r.id: _uuids(context.lineage, r) for r in own}
-            found = _many(hypervisor, {u for uuids in wanted.values() for u in uuids})
+            found = look_at_many(hypervisor, {u for uuids in wanted.values() for u in uuids})
             for request in own:
                 seen = next((found[u] for u in wanted[request.id] if u in found), None)
                 out[request.id] = (
@@ -142,7 +142,7 @@ class Vm(Kind):
         """Every VM that carries the lineage."""
         hypervisor: Hypervisor = context.host.hypervisor(None)
         out: list[Owned] = []
-        for seen in _many(hypervisor, None).values():
+        for seen in look_at_many(hypervisor, None).values():
             identity = identity_of(seen.config)
             if identity is not None and identity.lineage == context.lineage:
                 out.append(Owned(identity, observed(hypervisor, seen, {}, context.host)))
@@ -161,24 +161,6 @@ class Vm(Kind):
 def _uuids(lineage: str, request: ReadRequest) -> list[str]:
     derived = uuid_of(Identity(lineage, request.address, request.id))
     return [str(request.attributes["id"]), derived] if request.attributes.get("id") else [derived]
-
-
-def _many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, Seen]:
-    """VMs by UUID, all of them or those wanted."""
-
-    def read(connection: Any) -> dict[str, Seen]:
-        out = {}
-        for domain in connection.listAllDomains(0):
-            uuid = domain.UUIDString()
-            if wanted is None or uuid in wanted:
-                out[uuid] = Seen.of(domain)
-        return out
-
-    try:
-        return hypervisor.read(read)
-    except LibvirtError:
-        # one went away in the middle
-        return hypervisor.read(read)
 
 
 def _selected(host: Host, uri: str | None, wanted: str, doing: str) -> Attributes:

@@ -14,6 +14,8 @@ from hythe.provider.vm.domain_read import bytes_of, is_seed, mac_of, observe, so
 from hythe.provider.vm.xml import Element, parse
 
 _INACTIVE, _SECURE = 2, 1
+_ACTIVE, _AUTOSTART, _HAS_SNAPSHOT = 1, 1024, 4096
+"""Which domains are listed (virConnectListAllDomainsFlags)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LEASE, AGENT, ARP = 0, 1, 2
 """Where addresses of a guest are looked up (virDomainInterfaceAddressesSource)."""
@@ -36,32 +38,60 @@ class Seen:
         return self.live is not None
 
     @classmethod
-    def of(cls, domain: Any) -> Seen:
-        """Read a domain. Raises libvirtError."""
-        active = bool(domain.isActive())
-        config = parse(domain.XMLDesc(_INACTIVE | _SECURE))
+    def of(cls, domain: Any, *, active: bool, autostart: bool, with_snapshots: bool) -> Seen:
+        """Read a domain of which so much is known. Raises libvirtError."""
         names = []
-        if domain.snapshotNum(0):
-            for snapshot in domain.listAllSnapshots(0):
-                root = parse(snapshot.getXMLDesc(0))
-                names.append((str(snapshot.getName()), root.findtext("description") or ""))
+        for snapshot in domain.listAllSnapshots(0) if with_snapshots else ():
+            root = parse(snapshot.getXMLDesc(0))
+            names.append((str(snapshot.getName()), root.findtext("description") or ""))
         return cls(
             domain.UUIDString(),
             domain.name(),
-            config,
+            parse(domain.XMLDesc(_INACTIVE | _SECURE)),
             parse(domain.XMLDesc(0)) if active else None,
-            bool(domain.autostart()),
+            autostart,
             tuple(sorted(names)),
         )
 
 
 def look(hypervisor: Hypervisor, *, name: str | None = None, uuid: str | None = None) -> Seen | None:
     """One domain, by name or UUID; None when it is not there."""
-    if uuid is not None:
-        if not _UUID.fullmatch(uuid):
-            return None
-        return hypervisor.find(lambda c: Seen.of(c.lookupByUUIDString(uuid)))
-    return hypervisor.find(lambda c: Seen.of(c.lookupByName(name)))
+    if uuid is not None and not _UUID.fullmatch(uuid):
+        return None
+
+    def read(connection: Any) -> Seen:
+        domain = connection.lookupByName(name) if uuid is None else connection.lookupByUUIDString(uuid)
+        return Seen.of(
+            domain,
+            active=bool(domain.isActive()),
+            autostart=bool(domain.autostart()),
+            with_snapshots=bool(domain.snapshotNum(0)),
+        )
+
+    return hypervisor.find(read)
+
+
+def look_at_many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, Seen]:
+    """Domains by UUID, all of them or those wanted: one call for each, and a few for all."""
+
+    def read(connection: Any) -> dict[str, Seen]:
+        active, autostart, snapshots = (
+            {d.UUIDString() for d in connection.listAllDomains(flag)} for flag in (_ACTIVE, _AUTOSTART, _HAS_SNAPSHOT)
+        )
+        out = {}
+        for domain in connection.listAllDomains(0):
+            uuid = domain.UUIDString()
+            if wanted is None or uuid in wanted:
+                out[uuid] = Seen.of(
+                    domain, active=uuid in active, autostart=uuid in autostart, with_snapshots=uuid in snapshots
+                )
+        return out
+
+    try:
+        return hypervisor.read(read)
+    except LibvirtError:
+        # one went away, or off, in the middle
+        return hypervisor.read(read)
 
 
 def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:
