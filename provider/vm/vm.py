@@ -39,6 +39,7 @@ from hythe.provider.vm.vm_make import Maker
 from hythe.provider.vm.vm_model import VmData, VmModel
 from hythe.provider.vm.vm_power import undefine
 from hythe.provider.vm.vm_read import Seen, look, look_at_many, observed
+from hythe.provider.vm.vm_settle import settled
 
 
 class Vm(Kind):
@@ -120,23 +121,9 @@ class Vm(Kind):
         return out
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
-        """VMs whose UUID is derived from the ids asked for, and disks without one that an interrupted call left.
-
-        One that runs is complete: whoever needs it waits until it is ready.
-        """
-        out: dict[str, Found] = {}
-        for request in requests:
-            hypervisor: Hypervisor = context.host.hypervisor(request.attributes.get("uri"))
-            identity = Identity(context.lineage, request.address, request.id)
-            seen = look(hypervisor, uuid=uuid_of(identity))
-            if seen is not None:
-                known = Maker.known_of(context, hypervisor, request)
-                attributes = observed(hypervisor, seen, known, context.host)
-                running = seen.running or request.attributes.get("running") is False
-                out[request.id] = Found(attributes, complete=running and Maker.is_ready(attributes, context.host))
-            elif left := own_volumes(hypervisor, identity):
-                out[request.id] = Found({**request.attributes, "pool": left[0].pool}, complete=False)
-        return out
+        """VMs whose UUID is derived from the ids asked for, and disks that an interrupted call left without one."""
+        found = {r.id: settled(context, context.host.hypervisor(r.attributes.get("uri")), r) for r in requests}
+        return {id: seen for id, seen in found.items() if seen is not None}
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """Every VM that carries the lineage."""

@@ -17,7 +17,7 @@ from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.domain_edit import edited
 from hythe.provider.vm.domain_read import processors
-from hythe.provider.vm.domain_xml import DiskPlace, Machine, domain_xml
+from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, domain_xml
 from hythe.provider.vm.ready import NotReady, wait_ready
 from hythe.provider.vm.vm_align import align_nics, is_owned
 from hythe.provider.vm.vm_disks import base_of, make_own, root_place
@@ -175,21 +175,20 @@ class _Change:
         live = Live(self.hypervisor, self.uuid, self.what, self.context.check)
         live.change(machine, self.changed)
         if "interface" in self.changed:
-            for nic in machine.nics:
-                if nic.mac in self._remade(machine):
-                    live.plug_in_again(nic)
+            for nic, bridge in self._remade(machine):
+                live.plug_in_again(nic, bridge)
 
-    def _remade(self, machine: Machine) -> set[str]:
-        """Interfaces whose network was made anew under the name that it had."""
+    def _remade(self, machine: Machine) -> list[tuple[Nic, str]]:
+        """Interfaces whose network was made anew under the name that it had, and its bridge."""
         there = self.before.get("interface") or []
-        out = set()
+        out: list[tuple[Nic, str]] = []
         for at, nic in zip(align_nics(there, [n.block for n in machine.nics]), machine.nics, strict=True):
             new = nic.block.get("network")
             old = there[at] if at is not None else {}
             if not isinstance(new, Reference) or not isinstance(old.get("network"), Reference):
                 continue
             if old["network"].id != new.id and old.get("network_name") == nic.network:
-                out.add(nic.mac)
+                out.append((nic, str(self.context.resolve(new).attributes.get("bridge"))))
         return out
 
     def _define(self, config: Element, machine: Machine) -> None:

@@ -151,12 +151,18 @@ class Live:
         if _link(new) == "up":
             self._update(_with_link(moved, "up"))
 
-    def plug_in_again(self, nic: Nic) -> None:
-        """Connect an interface to a network that was made anew under its old name."""
-        device = next((d for d in self._devices("interface") if mac_of(d) == nic.mac), None)
-        if device is not None:
-            self._detach(device, mac_of, f"interface {nic.mac}")
-            self._attach(nic_xml(nic))
+    def plug_in_again(self, nic: Nic, bridge: str) -> None:
+        """Connect an interface to a network that was made anew under its old name, with this ``bridge``."""
+        old = next((d for d in self._devices("interface") if mac_of(d) == nic.mac), None)
+        if old is None:
+            return
+        source = old.find("source")
+        if source is not None and source.get("bridge") != bridge:
+            self._reconnect(old, nic_xml(nic))
+            return
+        # libvirt sees no difference, and the guest has to let go of it once
+        self._detach(old, mac_of, f"interface {nic.mac}")
+        self._attach(nic_xml(nic))
 
     # -- devices --------------------------------------------------------------------------------
 

@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
-from hythe.provider.protocol import Attributes, Context, Host, ProviderError, ReadContext, ReadRequest
+from hythe.provider.protocol import Attributes, Context, Host, ProviderError
 from hythe.provider.vm import keys, pools
 from hythe.provider.vm.accelerator import accelerator, architecture_of
 from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
-from hythe.provider.vm.domain_read import source_of
 from hythe.provider.vm.domain_xml import SEED_FILE, Machine, Nic, domain_xml
 from hythe.provider.vm.marks import mac_of, uuid_of
-from hythe.provider.vm.ready import NotReady, stage_of, wait_ready
+from hythe.provider.vm.ready import NotReady, wait_ready
 from hythe.provider.vm.seed import SeedSpec, make_seed
 from hythe.provider.vm.vm_align import align_nics
-from hythe.provider.vm.vm_disks import base_of, has_implied_root, make_own, own_volumes, places, volume_name
+from hythe.provider.vm.vm_disks import base_of, make_own, own_volumes, places, volume_name
 from hythe.provider.vm.vm_power import start, undefine
 from hythe.provider.vm.vm_read import look, observed
 from hythe.provider.vm.xml import render
@@ -214,63 +213,6 @@ class Maker:
         if seen is None:
             raise ProviderError(error("VM vanished", f"{self.what}: it is gone again. Plan again."))
         return observed(self.hypervisor, seen, attributes, self.context.host)
-
-    # -- for a creation that was cut short --------------------------------------------------------
-
-    @staticmethod
-    def known_of(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest) -> Attributes:
-        """What the state would know of a VM whose creation was cut short: its disks and interfaces are in the order
-        of the arguments.
-        """
-        known = dict(request.attributes)
-        seen = look(hypervisor, name=known.get("name"))
-        if seen is None:
-            return known
-        files = [source_of(d) for d in seen.config.findall("devices/disk")]
-        if known.get("disk"):
-            # in the order of the arguments, led by a root disk that is not written down
-            own = files[1:] if has_implied_root(known) else files
-            known["disk"] = [{**b, "file": f} for b, f in zip(known["disk"], own, strict=False)]
-        nics = seen.config.findall("devices/interface")
-        if known.get("interface"):
-            blocks = zip(known["interface"], nics, strict=False)
-            known["interface"] = [{**b, **_nic_facts(n)} for b, n in blocks]
-        known["id"] = seen.uuid
-        log = seen.config.find("devices/serial/log")
-        if log is not None:
-            known["console_log"] = log.get("file")
-        volumes = [f for f in files if f and f".{request.id[:8]}." in f]
-        if volumes:
-            facts = pools.find_path(hypervisor, volumes[0])
-            known["pool"] = facts.pool if facts is not None else pools.OWN
-        if known.get("cloud_init", True) and known.get("image") is not None:
-            host = keys.host_key(context.project, request.id)
-            known["ssh"] = {
-                "port": 22,
-                "user": known.get("user", "root"),
-                "host_key": " ".join(host.public.split()[:2]),
-                "private_key": keys.state_key(context.project, context.lineage).private,
-            }
-        return known
-
-    @staticmethod
-    def is_ready(attributes: Attributes, host: Host) -> bool:
-        """Whether the VM becomes ready; waits as long as a creation would."""
-        if not attributes.get("running", True) or stage_of(attributes) == "boot":
-            return True
-        try:
-            wait_ready(host.hypervisor(attributes.get("uri")), host, attributes, lambda text: None, lambda: None)
-        except NotReady:
-            return False
-        return True
-
-
-def _nic_facts(nic: Any) -> dict[str, str]:
-    mac, source = nic.find("mac"), nic.find("source")
-    out = {"mac": mac.get("address", "")} if mac is not None else {}
-    if source is not None and source.get("network"):
-        out["network_name"] = source.get("network")
-    return out
 
 
 def take_snapshot(hypervisor: Hypervisor, uuid: str, snapshot: Mapping[str, Any], what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +391,28 @@ def test_nothing_is_found_of_what_never_began(lab: Lab) -> None:
     identity = lab.identity()
     wish = lab.wish(name=lab.name(), **BLANK)
     assert KIND.find(lab.reading(), [ReadRequest(identity.id, identity.address, wish)]) == {}
+
+
+def test_a_network_that_is_made_anew_under_its_name(lab: Lab) -> None:
+    arguments = {"name": f"{lab.prefix}-again", "mode": "isolated", "cidr": "10.79.45.0/24"}
+    first = lab.other(Network(), "network.again", **arguments)
+    made = lab.vm(name=lab.name(), **BLANK, interface=[{"network": first}])
+    kind, identity, network = next(m for m in lab.made if m[1].id == first.id)
+    kind.delete(lab.context(identity), network)
+    second = lab.other(Network(), "network.again", **arguments)
+    assert made.change(interface=[{"network": second}]) == {"interface": LIVE}
+    tap = next(line.split()[0] for line in made.virsh("domiflist").splitlines() if arguments["name"] in line)
+    bridge = lab.referents["network.again"].attributes["bridge"]
+    assert os.path.realpath(f"/sys/class/net/{tap}/master").endswith(f"/{bridge}")
+
+
+def test_four_at_once_and_again(lab: Lab) -> None:
+    def one(number: int) -> None:
+        for _ in range(3):
+            made = lab.vm(name=f"{lab.prefix}-p{number}", **BLANK)
+            assert made.changes() == []
+            made.delete()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
+    assert f"{lab.prefix}-p" not in virsh("list", "--all")

@@ -119,7 +119,7 @@ def test_made_anew_it_keeps_mac_and_address(lab: Lab, guest: Machine) -> None:
     assert anew.attributes["ssh"]["host_key"] != key
     assert anew.changes() == []
     # stopped, and what is told of it then
-    anew.change(running=False)
+    anew.change(running=False, shutdown_timeout="1s")
     assert "address" not in anew.attributes
     assert "address" not in anew.attributes["ssh"]
     KIND.delete(lab.context(anew.identity), anew.attributes)

@@ -11,6 +11,7 @@ from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, domain_xml
 from hythe.provider.vm.marks import identity_of, uuid_of
 from hythe.provider.vm.vm import Vm
 from hythe.provider.vm.vm_disks import has_implied_root
+from hythe.provider.vm.vm_settle import told_apart
 from hythe.provider.vm.xml import Element, parse, render
 
 KIND = Vm()
@@ -163,3 +164,13 @@ def test_another_machine_type_begins_anew() -> None:
     wanted = domain_xml(machine(machine="pc"))
     out = edited(config, wanted, {"machine"})
     assert render(out) == render(wanted)
+
+
+def test_disks_of_a_creation_that_was_cut_short_are_told_apart() -> None:
+    files = ["/p/a.01234567.vdc.qcow2", "/x/data.qcow2", "/iso", "/p/a.01234567.vda.qcow2"]
+    disks = [parse(f"<disk><source file='{f}'/></disk>") for f in files]
+    known = {"image": "/i", "disk": [{"volume": "v"}, {"path": "/iso"}, {"size": 1, "readonly": True}]}
+    told = [b["file"] for b in told_apart(known, disks, IDENTITY.id)]
+    assert told == ["/x/data.qcow2", "/iso", "/p/a.01234567.vda.qcow2"]
+    known = {"image": "/i", "disk": [{"volume": "v"}]}
+    assert [b["file"] for b in told_apart(known, disks, IDENTITY.id)] == ["/x/data.qcow2"]
