@@ -11,27 +11,29 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hythe.diagnostic import error
+from hythe.diagnostic import Diagnostic, error
 from hythe.provider.connection.discovery import AUTO, EngineSettings
-from hythe.provider.connection.local import NOT_FOUND
 from hythe.provider.connection.ssh_login import SshSettings, SshTransport, log_in
 from hythe.provider.protocol import Completed, HostUnreachable, ProviderError
 
 if TYPE_CHECKING:
     from hythe.provider.connection.files import HostFiles
+    from hythe.provider.connection.ssh_dial import Dialer
+    from hythe.provider.connection.ssh_forward import Forward
     from hythe.provider.container.client import Engine
     from hythe.provider.vm.client import Hypervisor, Hypervisors
 
 __all__ = ["SshHost", "SshSettings"]
 
-SESSIONS = 8
-"""Commands and file transfers at once: an SSH server allows ten by default, and others may be logged in through it."""
+SESSIONS, TRANSFERS = 6, 2
+"""Commands and file transfers at once: an SSH server allows ten sessions of a connection by default (MaxSessions)."""
 _OPEN_SECONDS = 30.0
 _CHUNK = 1 << 16
 _TRIES = 5
+_CONNECT_FAILED = 2
 _T = TypeVar("_T")
 
 
@@ -45,10 +47,13 @@ class SshHost:
         self._lock = threading.Lock()
         self._login_lock = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
+        self._transfers = threading.BoundedSemaphore(TRANSFERS)
+        self._idle_transfers: list[tuple[SshTransport, Any]] = []
         self._transport: SshTransport | None = None
         self._engine: Engine | None = None
         self._hypervisors: Hypervisors | None = None
-        self._forwards: list[Any] = []
+        self._forwards: list[Forward] = []
+        self._dialer: Dialer | None = None
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -62,8 +67,11 @@ class SshHost:
                 found = self._transport = log_in(self.name, self.settings)
             return found
 
-    def _with_channel(self, open_channel: Callable[[Any], _T]) -> _T:
-        """What ``open_channel`` makes of the connection, asked again when the server is short of channels."""
+    def _with_channel(self, open_channel: Callable[[Any], _T], patience: int = _TRIES) -> _T:
+        """What ``open_channel`` makes of the connection, asked again when the server is short of channels.
+
+        Raises :class:`HostUnreachable`; its cause is a ``ChannelException`` where the server refused the channel.
+        """
         import paramiko
 
         for attempt in range(_TRIES):
@@ -71,34 +79,62 @@ class SshHost:
             try:
                 return open_channel(transport.inner)
             except paramiko.ChannelException as failure:
-                # 1: administratively prohibited, which is also what a server says that has too many sessions
-                if failure.code not in (1, 4) or attempt == _TRIES - 1:
-                    raise HostUnreachable(
-                        error(
-                            "SSH channel refused",
-                            f"{self.settings.where} lets Hythe in and refuses a channel: {failure.text or failure}. "
-                            "Its SSH server may forbid forwarding (AllowStreamLocalForwarding, AllowTcpForwarding), or "
-                            "allow few sessions (MaxSessions).",
-                        )
-                    ) from failure
+                # others may have sessions on the server too: theirs end
+                if attempt + 1 >= patience:
+                    raise HostUnreachable(_no_channel(self.settings.where, failure)) from failure
                 time.sleep(0.1 * (attempt + 1))
             except (paramiko.SSHException, EOFError, OSError) as failure:
+                if transport.is_active() and isinstance(failure, OSError):
+                    raise self.lost(failure) from failure
                 transport.close()
                 if attempt:
-                    raise HostUnreachable(_broken(self.settings.where, failure)) from failure
+                    raise self.lost(failure) from failure
         raise AssertionError("the last attempt raises")
 
+    def lost(self, failure: BaseException) -> HostUnreachable:
+        """What to raise when the connection broke in the middle of something."""
+        return HostUnreachable(_broken(self.settings.where, failure))
+
     def stream(self, path: str) -> socket.socket:
-        """A stream to a unix socket on the machine. Raises :class:`HostUnreachable`."""
-        channel = self._with_channel(lambda t: open_streamlocal(t, path))
-        return pumped(channel)
+        """A stream to a unix socket on the machine.
+
+        Raises FileNotFoundError, PermissionError or ConnectionRefusedError as opening it there would, and
+        :class:`HostUnreachable`.
+        """
+        import paramiko
+
+        from hythe.provider.connection.ssh_dial import Dialer
+
+        dialer = self._dialer
+        if dialer is None:
+            try:
+                return pumped(self._with_channel(lambda t: open_streamlocal(t, path), patience=1))
+            except HostUnreachable as failure:
+                if not isinstance(failure.__cause__, paramiko.ChannelException):
+                    raise
+            # the server does not say whether the socket or the forwarding is at fault: a command tells
+            dialer = Dialer(self)
+            stream = dialer.open(path)
+            with self._lock:
+                self._dialer = self._dialer or dialer
+            return stream
+        return dialer.open(path)
 
     def tcp_stream(self, host: str, port: int) -> socket.socket:
         """A stream to an address as the machine sees it. Raises :class:`HostUnreachable`."""
         opened = self._with_channel(
-            lambda t: t.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=_OPEN_SECONDS)
+            lambda t: t.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=_OPEN_SECONDS), patience=1
         )
         return pumped(opened)
+
+    def forward(self, path: str) -> str:
+        """A local unix socket, which only this user can reach, that leads to one on the machine until :meth:`close`."""
+        from hythe.provider.connection.ssh_forward import Forward
+
+        made = Forward(self, path)
+        with self._lock:
+            self._forwards.append(made)
+        return made.path
 
     # -- a host ---------------------------------------------------------------------------------
 
@@ -161,26 +197,53 @@ class SshHost:
 
         return SftpFiles(self)
 
-    def sftp(self) -> Any:
-        """A new SFTP client; close it after use. Raises :class:`HostUnreachable`."""
+    @contextlib.contextmanager
+    def sftp(self) -> Iterator[Any]:
+        """An SFTP client, for one user at a time. Raises :class:`HostUnreachable`."""
+        with self._transfers:
+            transport, client = self._take_transfer()
+            try:
+                yield client
+            except OSError:
+                self._give_transfer(transport, client)
+                raise
+            except BaseException:
+                client.close()
+                raise
+            self._give_transfer(transport, client)
+
+    def _take_transfer(self) -> tuple[SshTransport, Any]:
+        with self._lock:
+            idle = self._idle_transfers.pop() if self._idle_transfers else None
+        if idle is not None and idle[0].is_active() and not idle[1].get_channel().closed:
+            return idle
+        client = self._with_channel(self._start_sftp)
+        return self.transport(), client
+
+    def _start_sftp(self, transport: Any) -> Any:
         import paramiko
 
-        def start(transport: Any) -> Any:
-            made = paramiko.SFTPClient.from_transport(transport)
-            if made is None:
-                raise EOFError("no SFTP client")
-            return made
-
-        self._sessions.acquire()
+        channel = transport.open_session(timeout=_OPEN_SECONDS)
         try:
-            return self._with_channel(start)
-        except BaseException:
-            self._sessions.release()
-            raise
+            channel.invoke_subsystem("sftp")
+            return paramiko.SFTPClient(channel)
+        except (paramiko.SSHException, EOFError) as failure:
+            channel.close()
+            if not transport.is_active():
+                raise
+            raise HostUnreachable(
+                error(
+                    "No file transfer",
+                    f"{self.settings.where} lets Hythe in, and offers no SFTP, by which files get there. Set "
+                    "`Subsystem sftp internal-sftp` in its sshd_config.",
+                )
+            ) from failure
 
-    def release_session(self) -> None:
-        """Give back what :meth:`sftp` took."""
-        self._sessions.release()
+    def _give_transfer(self, transport: SshTransport, client: Any) -> None:
+        if client.get_channel().closed:
+            return
+        with self._lock:
+            self._idle_transfers.append((transport, client))
 
     def engine(self) -> Engine:
         """The engine client, found once. Raises :class:`HostUnreachable`."""
@@ -198,15 +261,17 @@ class SshHost:
 
         with self._lock:
             if self._hypervisors is None:
-                self._hypervisors = Hypervisors(lambda wanted: remote_hypervisor(self, wanted, self._forwards))
-            return self._hypervisors.get(uri)
+                self._hypervisors = Hypervisors(lambda wanted: remote_hypervisor(self, wanted))
+            hypervisors = self._hypervisors
+        return hypervisors.get(uri)
 
     def close(self) -> None:
         """Close everything."""
         with self._lock:
             engine, hypervisors, forwards = self._engine, self._hypervisors, self._forwards
-            self._engine, self._hypervisors, self._forwards = None, None, []
-        for closing in (engine, hypervisors, *forwards):
+            dialer, self._dialer = self._dialer, None
+            self._engine, self._hypervisors, self._forwards, self._idle_transfers = None, None, [], []
+        for closing in (engine, hypervisors, *forwards, dialer):
             if closing is not None:
                 closing.close()
         with self._login_lock:
@@ -215,17 +280,12 @@ class SshHost:
             transport.close()
 
 
-def has_program(host: SshHost, program: str) -> bool:
-    """Whether a program is there, in the places where administrators' programs are too."""
-    script = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; command -v "$1" >/dev/null'
-    return host.run(["sh", "-c", script, "sh", program], timeout=30).code not in (1, NOT_FOUND)
-
-
 def open_streamlocal(transport: Any, path: str) -> Any:
     """A channel to a unix socket (OpenSSH's PROTOCOL, section 2.4), for which paramiko has no call."""
     from paramiko.channel import Channel
     from paramiko.common import cMSG_CHANNEL_OPEN
     from paramiko.message import Message
+    from paramiko.ssh_exception import ChannelException
 
     window, packet = transport.default_window_size, transport.default_max_packet_size
     with transport.lock:
@@ -253,13 +313,20 @@ def open_streamlocal(transport: Any, path: str) -> Any:
         if time.monotonic() > end:
             raise TimeoutError("no answer to the opening of a channel")
     found = transport._channels.get(number)
-    if found is None:
-        raise transport.get_exception() or EOFError("the channel was not opened")
-    return found
+    if found is not None:
+        return found
+    if not transport.is_active():
+        raise EOFError("the connection broke")
+    # the reason is in a place that all openings share: another one's may be there by now, or none
+    told = transport.get_exception()
+    raise told if isinstance(told, ChannelException) else ChannelException(_CONNECT_FAILED, "open failed")
 
 
-def pumped(channel: Any) -> socket.socket:
-    """A real socket for a channel, for all that works on sockets only; two threads carry the bytes."""
+def pumped(channel: Any, ended: Callable[[], None] = lambda: None) -> socket.socket:
+    """A real socket for a channel, for all that works on sockets only; two threads carry the bytes.
+
+    ``ended`` is called when the channel is closed.
+    """
     ours, theirs = socket.socketpair()
 
     def send() -> None:
@@ -275,6 +342,7 @@ def pumped(channel: Any) -> socket.socket:
                 theirs.sendall(data)
         with contextlib.suppress(Exception):
             channel.close()
+        ended()
         with contextlib.suppress(OSError):
             theirs.shutdown(socket.SHUT_RDWR)
         sender.join(1.0)
@@ -305,7 +373,16 @@ def _drain(channel: Any, out: bytearray, err: bytearray) -> None:
         return
 
 
-def _broken(where: str, failure: BaseException) -> Any:
+def _no_channel(where: str, failure: Exception) -> Diagnostic:
+    return error(
+        "SSH channel refused",
+        f"{where} lets Hythe in and refuses a channel: {getattr(failure, 'text', failure)}. Its SSH server may forbid "
+        "forwarding (AllowStreamLocalForwarding, AllowTcpForwarding), allow few sessions (MaxSessions), or nothing "
+        "listens where the channel leads.",
+    )
+
+
+def _broken(where: str, failure: BaseException) -> Diagnostic:
     text = str(failure) or type(failure).__name__
     return error(
         "SSH connection lost",

@@ -8,16 +8,23 @@ import shutil
 import socket
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, urlsplit
 
+from hythe.diagnostic import error
 from hythe.provider.protocol import HostUnreachable
 
 if TYPE_CHECKING:
     from hythe.provider.connection.ssh import SshHost
     from hythe.provider.vm.client import Hypervisor
 
-_SYSTEM_SOCKET = "/var/run/libvirt/libvirt-sock"
+_SECONDS = 30.0
+# One daemon for all drivers, or one for each: what listens is taken
+_LOOK = """\
+at=/run/libvirt
+if [ "$1" = session ]; then at=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/libvirt; fi
+for s in $at/virt$2d-sock $at/libvirt-sock; do if [ -S $s ]; then echo $s; exit; fi; done
+"""
 _CHUNK = 1 << 16
 
 
@@ -41,11 +48,10 @@ class Forward:
                 return
             try:
                 remote = self._host.stream(self._remote)
-            except HostUnreachable:
+            except (HostUnreachable, OSError):
                 client.close()
                 continue
-            for source, target in ((client, remote), (remote, client)):
-                threading.Thread(target=_copy, args=(source, target), daemon=True).start()
+            threading.Thread(target=_join, args=(client, remote), daemon=True).start()
 
     def close(self) -> None:
         """Stop listening; streams that stand go on."""
@@ -53,6 +59,16 @@ class Forward:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _join(client: socket.socket, remote: socket.socket) -> None:
+    """Carry bytes both ways until both ends are through."""
+    back = threading.Thread(target=_copy, args=(remote, client), daemon=True)
+    back.start()
+    _copy(client, remote)
+    back.join()
+    client.close()
+    remote.close()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
@@ -65,14 +81,31 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def remote_hypervisor(host: SshHost, uri: str, forwards: list[Any]) -> Hypervisor:
-    """The hypervisor at a URI as that machine would open it, reached through its SSH connection."""
+def remote_hypervisor(host: SshHost, uri: str) -> Hypervisor:
+    """The hypervisor at a URI as that machine would open it, reached through its SSH connection.
+
+    URIs that name a machine or a way of their own (``qemu+ssh://...``) are opened from here. Raises
+    :class:`HostUnreachable` where the machine runs no libvirt.
+    """
     from hythe.provider.vm.client import Hypervisor
 
-    if not uri.startswith("qemu:///"):
+    parts = urlsplit(uri)
+    if "+" in parts.scheme or parts.netloc:
         return Hypervisor(uri)
-    host.transport()
-    forward = Forward(host, _SYSTEM_SOCKET)
-    forwards.append(forward)
-    through = f"qemu+unix:///{uri.removeprefix('qemu:///')}?socket={quote(forward.path)}"
+    through = f"{parts.scheme}+unix://{parts.path}?socket={quote(host.forward(_socket(host, parts)))}"
     return Hypervisor(uri, through=through)
+
+
+def _socket(host: SshHost, uri: SplitResult) -> str:
+    session = uri.path == "/session"
+    done = host.run(["sh", "-c", _LOOK, "sh", "session" if session else "system", uri.scheme], timeout=_SECONDS)
+    found = done.stdout.decode("utf-8", "replace").strip()
+    if found.startswith("/"):
+        return found
+    raise HostUnreachable(
+        error(
+            "Hypervisor not reachable",
+            f"{host.settings.where} has no socket of libvirt that this user finds: it is not running. Start it there "
+            "(`sudo systemctl start libvirtd`), or install it (`sudo apt-get install libvirt-daemon-system`).",
+        )
+    )

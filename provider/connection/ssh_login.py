@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
@@ -15,6 +17,8 @@ from hythe.provider.protocol import HostUnreachable
 
 PORT = 22
 _BANNER_SECONDS = 30.0
+_LOST_MILLISECONDS = 60_000
+"""For how long a machine may leave packets unanswered, the keepalive ones too, before it counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,16 @@ class SshTransport:
 
 def log_in(name: str, settings: SshSettings) -> SshTransport:
     """Connect and log in, through the jump hosts. Raises :class:`HostUnreachable`, which says how far it came."""
+    # what paramiko logs is in the diagnostics, and belongs on no terminal that nobody set logging up for
+    log = logging.getLogger("paramiko")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
     through: list[Any] = []
     try:
-        for hop in (*settings.jump, settings):
-            stream = _open(hop, through[-1] if through else None)
-            through.append(_start(name, hop, stream))
+        for at, hop in enumerate((*settings.jump, settings)):
+            what = name if hop is settings else f"a jump host on the way to {name}"
+            stream = _open(what, hop, through[-1] if through else None, settings.jump[at - 1] if at else None)
+            through.append(_start(what, hop, stream))
     except BaseException:
         for transport in reversed(through):
             transport.close()
@@ -91,12 +100,15 @@ def log_in(name: str, settings: SshSettings) -> SshTransport:
     return SshTransport(through[-1], through[:-1])
 
 
-def _open(hop: SshSettings, through: Any) -> Any:
-    if through is None:
+def _open(name: str, hop: SshSettings, through: Any, last: SshSettings | None) -> Any:
+    if through is None or last is None:
         try:
-            return socket.create_connection((hop.address, hop.port), hop.connect_timeout)
+            stream = socket.create_connection((hop.address, hop.port), hop.connect_timeout)
         except OSError as failure:
-            raise HostUnreachable(_not_reached(hop, failure)) from failure
+            raise HostUnreachable(_not_reached(name, hop, failure)) from failure
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_MILLISECONDS)
+        return stream
     import paramiko
 
     try:
@@ -105,7 +117,11 @@ def _open(hop: SshSettings, through: Any) -> Any:
         )
     except (paramiko.SSHException, EOFError, OSError) as failure:
         raise HostUnreachable(
-            error("Machine not reachable", f"The jump host cannot reach {hop.where}: {_words(failure)}.")
+            error(
+                "Machine not reachable",
+                f"The jump host {last.where} cannot reach {hop.where} ({name}): {_words(failure)}. Check the address "
+                "as the jump host sees it, and that it allows forwarding (AllowTcpForwarding).",
+            )
         ) from failure
 
 
@@ -141,11 +157,11 @@ def _start(name: str, hop: SshSettings, stream: Any) -> Any:
 
 
 def _words(failure: BaseException) -> str:
-    text = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
-    return str(text).rstrip(".")
+    told = (getattr(failure, name, None) for name in ("strerror", "text"))
+    return str(next((t for t in told if t), None) or str(failure) or type(failure).__name__).rstrip(".")
 
 
-def _not_reached(hop: SshSettings, failure: OSError) -> Diagnostic:
+def _not_reached(name: str, hop: SshSettings, failure: OSError) -> Diagnostic:
     if isinstance(failure, ConnectionRefusedError):
         why = f"{hop.address} refuses connections on port {hop.port}: no SSH server listens there"
     elif isinstance(failure, socket.gaierror):
@@ -154,7 +170,7 @@ def _not_reached(hop: SshSettings, failure: OSError) -> Diagnostic:
         why = f"{hop.address} does not answer on port {hop.port}: it is off, or a firewall is between"
     else:
         why = _words(failure)
-    return error("Machine not reachable", f"{hop.where} cannot be reached: {why}.")
+    return error("Machine not reachable", f"{hop.where} ({name}) cannot be reached: {why}.")
 
 
 # -- host keys ------------------------------------------------------------------------------------
@@ -186,15 +202,36 @@ def _known_keys(hop: SshSettings) -> list[Any]:
                 )
             ) from failure
     found: list[Any] = []
+    revoked: set[bytes] = set()
     name = hop.address if hop.port == PORT else f"[{hop.address}]:{hop.port}"
+    for line in _known_lines(hop):
+        marker, _, rest = line.partition(" ") if line.startswith("@") else ("", "", line)
+        # a key of an authority (@cert-authority) is no key of a machine
+        if marker not in ("", "@revoked"):
+            continue
+        try:
+            keys = paramiko.HostKeys()
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(rest)
+            keys._entries.append(entry)
+            entries = keys.lookup(name) if entry is not None else None
+        except Exception:  # noqa: S112 - whatever a line holds that is no key, it vouches for none
+            continue
+        if marker:
+            revoked.update(k.asbytes() for k in (entries or {}).values())
+        else:
+            found += list((entries or {}).values())
+    return [k for k in found if k.asbytes() not in revoked]
+
+
+def _known_lines(hop: SshSettings) -> list[str]:
+    out: list[str] = []
     for path in known_hosts_files(hop):
         try:
-            keys = paramiko.HostKeys(path)
-        except (OSError, paramiko.SSHException):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                out += [line.strip() for line in file]
+        except OSError:
             continue
-        entries = keys.lookup(name)
-        found += list(entries.values()) if entries else []
-    return found
+    return [line for line in out if line and not line.startswith("#")]
 
 
 def known_hosts_files(hop: SshSettings) -> list[str]:
@@ -234,34 +271,40 @@ def _check_host_key(name: str, hop: SshSettings, key: Any, wanted: Sequence[Any]
 
 
 def _authenticate(hop: SshSettings, transport: Any) -> None:
-    import paramiko
-
     tried: list[str] = []
     for what, key in _keys(hop, tried):
-        try:
-            if not transport.auth_publickey(hop.user, key):
-                return
-        except paramiko.AuthenticationException:
-            tried.append(what)
-        if transport.is_authenticated():
+        if _accepted(tried, what, transport, partial(transport.auth_publickey, hop.user, key)):
             return
         if not transport.is_active():
             break
-    if hop.password is not None and transport.is_active():
-        try:
-            transport.auth_password(hop.user, hop.password)
-        except paramiko.AuthenticationException:
-            tried.append("the password")
-        else:
-            return
+    password = hop.password if transport.is_active() else None
+    attempt = partial(transport.auth_password, hop.user, password)
+    if password is not None and _accepted(tried, "the password", transport, attempt):
+        return
     shown = ", ".join(tried) or "nothing, as there is no key, agent or password"
+    ended = "" if transport.is_active() else " The server ended the login then: it allows few attempts (MaxAuthTries)."
     raise HostUnreachable(
         error(
             "Login refused",
-            f"{hop.where} does not let Hythe in. Tried: {shown}. Put the public key into ~/.ssh/authorized_keys of "
-            f"{hop.user} there, or name another key or user.",
+            f"{hop.where} does not let Hythe in. Tried: {shown}.{ended} Put the public key into ~/.ssh/authorized_keys "
+            f"of {hop.user} there, or name another key or user.",
         )
     )
+
+
+def _accepted(tried: list[str], what: str, transport: Any, attempt: Callable[[], Any]) -> bool:
+    """Whether an attempt lets one in; what the server asks for besides is for the next attempt."""
+    import paramiko
+
+    try:
+        attempt()
+    except (paramiko.SSHException, EOFError, OSError):
+        tried.append(what)
+        return False
+    if transport.is_authenticated():
+        return True
+    tried.append(f"{what}, which is not enough alone")
+    return False
 
 
 def _keys(hop: SshSettings, tried: list[str]) -> Any:
@@ -271,13 +314,15 @@ def _keys(hop: SshSettings, tried: list[str]) -> Any:
     import paramiko
 
     if hop.private_key is not None:
-        try:
-            yield "the key of the state", paramiko.Ed25519Key.from_private_key(io.StringIO(hop.private_key))
-        except paramiko.SSHException:
+        text = hop.private_key if hop.private_key.endswith("\n") else f"{hop.private_key}\n"
+        for family in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
             try:
-                yield "the given key", paramiko.RSAKey.from_private_key(io.StringIO(hop.private_key))
-            except paramiko.SSHException:
-                tried.append("the given key, which cannot be read")
+                key = family.from_private_key(io.StringIO(text))
+            except Exception:  # noqa: S112 - each family says in its own way that the key is none of its own
+                continue
+            yield "the key in `private_key`", key
+            return
+        tried.append("the key in `private_key`, which cannot be read (a passphrase is not possible there)")
         return
     files = [hop.key_file] if hop.key_file is not None else [f"~/.ssh/id_{k}" for k in ("ed25519", "ecdsa", "rsa")]
     for path in map(os.path.expanduser, files):
@@ -292,5 +337,10 @@ def _keys(hop: SshSettings, tried: list[str]) -> Any:
         except Exception as failure:
             tried.append(f"{path}, which cannot be read ({_words(failure)})")
     if hop.agent and os.environ.get("SSH_AUTH_SOCK"):
-        for key in paramiko.Agent().get_keys():
+        try:
+            offered = paramiko.Agent().get_keys()
+        except (paramiko.SSHException, OSError) as failure:
+            tried.append(f"the agent, which does not answer ({_words(failure)})")
+            return
+        for key in offered:
             yield f"the agent's key {getattr(key, 'comment', '') or fingerprint(key)}", key

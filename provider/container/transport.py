@@ -35,7 +35,7 @@ def connector(endpoint: str, tls: TlsFiles | None = None) -> Connect:
     if parts.scheme in ("tcp", "http", "https") and parts.hostname:
         secure = tls is not None or parts.scheme == "https"
         port = parts.port or (2376 if secure else 2375)
-        return _tcp(parts.hostname, port, _tls_context(tls or TlsFiles()) if secure else None)
+        return _tcp(parts.hostname, port, tls_context(tls or TlsFiles()) if secure else None)
     raise ValueError(f'"{endpoint}" is not an engine endpoint: write unix:///path/of/socket or tcp://host:port')
 
 
@@ -53,7 +53,8 @@ def _unix(path: str) -> Connect:
     return connect
 
 
-def _tls_context(files: TlsFiles) -> ssl.SSLContext:
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """What a client does TLS with. Raises OSError when a file cannot be used."""
     context = ssl.create_default_context(cafile=files.ca)
     if not files.verify:
         context.check_hostname = False
