@@ -19,7 +19,7 @@ _SECTIONS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"cpu", "accelerator"}), ("cpu",)),
     (frozenset({"description"}), ("description",)),
 )
-_BOOT = frozenset({"kernel", "initrd", "cmdline", "boot"})
+_BOOT = frozenset({"kernel", "initrd", "cmdline"})
 _AGENT = "org.qemu.guest_agent.0"
 
 
@@ -100,7 +100,6 @@ def _devices(out: Element, wanted: Element, names: Collection[str]) -> None:
         ("rng", ("rng",)),
         ("hostdev", ("hostdev",)),
         ("watchdog", ("watchdog",)),
-        ("tpm", ("tpm",)),
         ("filesystem", ("filesystem",)),
     ):
         if name in names:

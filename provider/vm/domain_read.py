@@ -294,9 +294,26 @@ def _extras(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
             # only asked for with the right to see secrets
             made["password"] = graphics.get("passwd") or password
         out["graphics"] = made
+    folders = [_filesystem(f) for f in config.findall("devices/filesystem")]
+    if folders:
+        out["filesystem"] = folders
+    # a q35 machine has one from libvirt 9.9 on, whether asked for or not
+    watchdog = config.find("devices/watchdog")
+    if watchdog is not None and (watchdog.get("model") != "itco" or known.get("watchdog")):
+        out["watchdog"] = {"model": watchdog.get("model"), "action": watchdog.get("action") or "reset"}
     devices = [_host_device(d) for d in config.findall("devices/hostdev")]
     if devices:
         out["hostdev"] = devices
+
+
+def _filesystem(folder: Element) -> Attributes:
+    source, target, driver = (folder.find(t) for t in ("source", "target", "driver"))
+    return {
+        "source": source.get("dir", "") if source is not None else "",
+        "target": target.get("dir", "") if target is not None else "",
+        "driver": "virtiofs" if driver is not None and driver.get("type") == "virtiofs" else "9p",
+        "readonly": folder.find("readonly") is not None,
+    }
 
 
 def _host_device(device: Element) -> Attributes:

@@ -81,6 +81,11 @@ def domain_xml(machine: Machine) -> Element:
     add(root, "vcpu", most, placement="static", current=given["cpus"] if given["cpus"] != most else None)
     if given.get("max_cpus") and most > 1 and not machine.is_test:
         _hotplug(root, given["cpus"], most)
+    if any(f["driver"] == "virtiofs" for f in given.get("filesystem") or ()):
+        # its daemon reads and writes the guest's memory
+        backing = add(root, "memoryBacking")
+        add(backing, "source", type="memfd")
+        add(backing, "access", mode="shared")
     _pin(root, given.get("cpu") or {})
     _os(root, machine)
     if machine.is_test:
@@ -207,6 +212,10 @@ def _devices(root: Element, machine: Machine) -> None:
     # with statistics the guest's driver is heard of, so that a guest without one is told from one that keeps memory
     add(balloon, "stats", period=BALLOON_SECONDS)
     _graphics(devices, given.get("graphics"))
+    if given.get("watchdog"):
+        add(devices, "watchdog", model=given["watchdog"]["model"], action=given["watchdog"]["action"])
+    for folder in given.get("filesystem") or ():
+        devices.append(_filesystem(folder))
     for device in given.get("hostdev") or ():
         devices.append(host_device_xml(device))
 
@@ -227,6 +236,18 @@ def _graphics(devices: Element, graphics: Mapping[str, Any] | None) -> None:
     add(made, "listen", type="address", address=graphics["listen"])
     video = add(devices, "video")
     add(video, "model", type="qxl" if graphics["type"] == "spice" else "vga")
+
+
+def _filesystem(folder: Mapping[str, Any]) -> Element:
+    shared = folder["driver"] == "virtiofs"
+    made = element("filesystem", type="mount", accessmode="passthrough" if shared else "mapped")
+    if shared:
+        add(made, "driver", type="virtiofs")
+    add(made, "source", dir=folder["source"])
+    add(made, "target", dir=folder["target"])
+    if folder.get("readonly"):
+        add(made, "readonly")
+    return made
 
 
 def disk_xml(disk: DiskPlace) -> Element:

@@ -15,7 +15,7 @@ _RESTART_NIC = ("model", "mtu")
 _NO_HOTPLUG = ("sata", "ide")
 _REPLACED = frozenset(
     {
-        *("image", "name", "host", "uri", "firmware", "secure_boot", "user_data", "network_config", "meta_data"),
+        *("image", "name", "host", "uri", "firmware", "user_data", "network_config", "meta_data"),
         *("hostname", "user", "ssh_keys", "cloud_init"),
     }
 )
@@ -23,7 +23,7 @@ _NOT_RUNNING = "it does not run"
 _RESTARTED = frozenset(
     {
         *("max_cpus", "cpu", "max_memory", "machine", "accelerator", "kernel", "initrd", "cmdline", "graphics"),
-        *("rng", "guest_agent", "hostdev", "watchdog", "tpm", "filesystem", "boot"),
+        *("rng", "guest_agent", "hostdev", "watchdog", "filesystem"),
     }
 )
 

@@ -178,6 +178,32 @@ class HostDevice(Model):
         return self
 
 
+class Filesystem(Model):
+    """A folder of the host that the guest can mount."""
+
+    source: str = attr(..., description="Folder on the hypervisor's machine.", pattern="^/")
+    target: str = attr(..., description="Tag that the guest mounts it by.", min_length=1, max_length=36)
+    driver: Literal["virtiofs", "9p"] = attr(
+        "virtiofs", description="virtiofs (fast; needs virtiofsd on the host), or 9p."
+    )
+    readonly: bool = attr(False, description="Whether the guest may only read it (9p).")
+
+    @model_validator(mode="after")
+    def _can_be_readonly(self) -> Filesystem:
+        if self.readonly and self.driver == "virtiofs":
+            raise ValueError('`readonly` goes with driver = "9p": virtiofs is mounted read-only in the guest')
+        return self
+
+
+class Watchdog(Model):
+    """What happens when the guest hangs."""
+
+    model: Literal["i6300esb", "ib700"] = attr("i6300esb", description="Model of the device.")
+    action: Literal["reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi"] = attr(
+        "reset", description="What is done when the guest has not answered in time."
+    )
+
+
 class Snapshot(Model):
     """A snapshot, made when the block appears and removed when it goes."""
 
@@ -259,6 +285,10 @@ class VmModel(Model):
         True, description="Whether there is a channel for the QEMU guest agent.", effect=Effect.RESTART
     )
     hostdev: list[HostDevice] = block(description="Devices of the host.", effect=Effect.RESTART)
+    filesystem: list[Filesystem] = block(description="Folders of the host.", effect=Effect.RESTART)
+    watchdog: Watchdog | None = block(
+        description="What happens when the guest hangs.", repeated=False, effect=Effect.RESTART
+    )
     snapshot: list[Snapshot] = block(description="Snapshots.", effect=Effect.LIVE, unordered=True)
     autostart: bool = attr(False, description="Whether it starts with the host.", effect=Effect.LIVE)
     running: bool = attr(True, description="Whether it runs.", effect=Effect.LIVE)
