@@ -19,6 +19,7 @@ from hythe.provider.container.container_run import inspect, remove, settle, star
 from hythe.provider.container.container_schema import ContainerData, ContainerModel
 from hythe.provider.container.container_spec import limits_body, restart_body
 from hythe.provider.container.labels import identity_of
+from hythe.provider.container.shared_network import withdraw
 from hythe.provider.protocol import (
     Attributes,
     Context,
@@ -203,6 +204,7 @@ def _delete(context: Context, before: Attributes) -> None:
     if told is None:
         return
     if told["State"].get("Running"):
+        withdraw(context, before, told)
         stop(engine, told, before, what)
     remove(engine, told["Id"], what, force=True)
 

@@ -12,6 +12,7 @@ from hythe.diagnostic import error
 from hythe.provider.container.client import Engine, EngineError
 from hythe.provider.container.container_networks import default_network, memberships
 from hythe.provider.container.container_spec import Links
+from hythe.provider.container.shared_network import is_shared, joined, resolver
 from hythe.provider.protocol import Attributes, Context, ProviderError, Referent
 from hythe.value import Reference
 
@@ -24,6 +25,15 @@ _seen: weakref.WeakKeyDictionary[Engine, dict[str, tuple[float, str]]] = weakref
 
 def links(context: Context, engine: Engine, attributes: Attributes, what: str) -> Links:
     """Resolve image, networks and volumes. Raises ProviderError."""
+    shared: list[Referent] = []
+
+    def resolve(reference: Reference) -> Referent:
+        there = context.resolve(reference)
+        if not is_shared(there):
+            return there
+        shared.append(there)
+        return joined(engine, there, what)
+
     volumes = {}
     for block in attributes.get("mount", ()):
         if "volume" in block:
@@ -32,9 +42,11 @@ def links(context: Context, engine: Engine, attributes: Attributes, what: str) -
             volumes[block["target"]] = str(context.resolve(given).attributes["name"]) if is_reference else given
     return Links(
         image=image(context, engine, attributes["image"], what),
-        networks=memberships(attributes, context.resolve),
+        networks=memberships(attributes, resolve),
         volumes=volumes,
         default_network=default_network(engine),
+        shared=tuple(shared),
+        dns=resolver(attributes, shared),
     )
 
 

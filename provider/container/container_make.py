@@ -16,7 +16,9 @@ from hythe.provider.container.container_observe import HYTHES_OWN, computed
 from hythe.provider.container.container_run import inspect, remove, settle, start
 from hythe.provider.container.container_spec import Links, create_body
 from hythe.provider.container.labels import identity_of, mark, whose
-from hythe.provider.protocol import Attributes, Context, HostUnreachable, Identity, ProviderError
+from hythe.provider.container.shared_network import is_shared, publish
+from hythe.provider.protocol import Attributes, Context, HostUnreachable, Identity, ProviderError, Referent
+from hythe.value import Reference
 
 _NAME_TRIES = 20
 _NAME_PAUSE = 0.25
@@ -104,11 +106,25 @@ def run(context: Context, engine: Engine, container_id: str, desired: Attributes
     """
     if desired.get("running", True):
         start(engine, container_id, f'Starting container "{desired.get("name", container_id[:12])}"')
-        return settle(context, engine, container_id, desired)
+        settled = settle(context, engine, container_id, desired)
+        shared = _shared(context, desired)
+        if shared:
+            publish(context, shared, engine, settled, _names(desired))
+        return settled
     told = inspect(engine, container_id)
     if told is None:
         raise ProviderError(error("Container vanished", f"The container {container_id[:12]} was removed meanwhile."))
     return told
+
+
+def _shared(context: Context, desired: Attributes) -> list[Referent]:
+    given = (b["network"] for b in desired.get("network", ()))
+    return [t for t in (context.resolve(g) for g in given if isinstance(g, Reference)) if is_shared(t)]
+
+
+def _names(desired: Attributes) -> list[str]:
+    aliases = (a for b in desired.get("network", ()) for a in b.get("aliases") or ())
+    return list(dict.fromkeys([desired["name"], *aliases]))
 
 
 def made(engine: Engine, desired: Attributes, found: Links, told: dict[str, Any]) -> Attributes:

@@ -17,6 +17,7 @@ from hythe.provider.container.container_networks import endpoints, identify, obs
 from hythe.provider.container.container_schema import capability
 from hythe.provider.container.container_spec import DEFAULT_GRACE, HOST_CONFIG, LIMITS, NANO, RATES
 from hythe.provider.container.labels import strip
+from hythe.provider.container.shared_network import DNS
 from hythe.provider.protocol import Attributes
 from hythe.provider.units import format_duration
 
@@ -64,6 +65,9 @@ def observe(inspect: Inspect, image: Inspect | None, info: EngineInfo) -> Attrib
         out["network"] = networks
         out["network_ids"] = {name: identify(name, end) for name, end in endpoints(inspect).items()}
     _ports(out, config, host, inherited)
+    if out.get("dns") == [(config.get("Labels") or {}).get(DNS)]:
+        # it is the network's, not the container's
+        out.pop("dns")
     return {k: v for k, v in out.items() if v is not None}
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hythe.provider.container.container_blocks import span
-from hythe.provider.protocol import Attributes
+from hythe.provider.container.shared_network import DNS
+from hythe.provider.protocol import Attributes, Referent
 from hythe.provider.units import duration_seconds
 
 NANO = 1_000_000_000
@@ -35,13 +36,16 @@ class Membership:
 class Links:
     """What references of a container stand for: its image, networks, and volume names by mount target.
 
-    ``default_network`` is the one joined without any.
+    ``default_network`` is the one joined without any. ``shared`` are networks of the hypervisor among them, and ``dns``
+    the name server that they bring.
     """
 
     image: str
     networks: Sequence[Membership]
     volumes: Mapping[str, str]
     default_network: str
+    shared: Sequence[Referent] = ()
+    dns: str | None = None
 
 
 _CONFIG = {
@@ -148,6 +152,9 @@ def create_body(attributes: Attributes, links: Links, marks: Mapping[str, str]) 
         host["Ulimits"] = [
             {"Name": u["name"], "Soft": u["soft"], "Hard": u.get("hard", u["soft"])} for u in attributes["ulimit"]
         ]
+    if links.dns is not None:
+        host["Dns"] = [links.dns]
+        body["Labels"][DNS] = links.dns
     body["HostConfig"] = host
     _first_network(body, attributes, links)
     return body

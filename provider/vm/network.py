@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
+from hythe.provider.container import shared_network
 from hythe.provider.container.labels import whose
 from hythe.provider.protocol import (
     Attributes,
@@ -102,6 +103,8 @@ class HypervisorNetwork(Kind):
                         "down or put it on another network, and apply again.",
                     )
                 )
+            # the engine's network that sits on the bridge goes first
+            shared_network.remove(context.host, context.identity.id)
             _discard(hypervisor, id)
         except LibvirtError as failure:
             raise refused(failure, what) from failure
@@ -266,3 +269,23 @@ def _strange_users(hypervisor: Hypervisor, name: str, lineage: str) -> list[str]
         return sorted(out)
 
     return hypervisor.read(read)
+
+
+def tell_names(hypervisor: Hypervisor, network: str, address: str, names: Sequence[str]) -> None:
+    """Let the name server of a running network know an address by these names, and by no others.
+
+    Only while it is up: the definition does not hold them, so that they are no drift.
+    """
+
+    def change(connection: Any) -> None:
+        found = connection.networkLookupByName(network)
+        for host in parse(found.XMLDesc(0)).findall("dns/host"):
+            if host.get("ip") == address:
+                found.update(_DELETE, _DNS_HOST, -1, render(host), _LIVE)
+        if names:
+            found.update(_ADD, _DNS_HOST, -1, render(dns_host({"address": address, "names": list(names)})), _LIVE)
+
+    try:
+        hypervisor.call(change)
+    except LibvirtError as failure:
+        raise refused(failure, f'Telling names to network "{network}"') from failure

@@ -54,8 +54,8 @@ def network_xml(attributes: Attributes, identity: Identity) -> Element:
     root.append(metadata(identity))
     if attributes["mode"] in _FORWARD:
         add(root, "forward", mode=_FORWARD[attributes["mode"]])
-    # no delay: nothing else is on this bridge that could make a loop
-    add(root, "bridge", name=attributes.get("bridge") or bridge_name(identity), stp="on", delay=0)
+    # no spanning tree: nothing is on this bridge that could make a loop, and the first packets are not held back
+    add(root, "bridge", name=attributes.get("bridge") or bridge_name(identity), stp="off", delay=0)
     if attributes.get("mtu"):
         add(root, "mtu", size=attributes["mtu"])
     if attributes.get("domain"):
