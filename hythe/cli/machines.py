@@ -78,8 +78,9 @@ def ssh_config(settings: SshSettings, folder: str) -> str:
             path = os.path.join(folder, f"key{at}")
             _write(path, hop.private_key)
             lines += [f"  IdentityFile {path}", "  IdentitiesOnly yes"]
-        elif hop.key_file is not None:
-            lines.append(f'  IdentityFile "{hop.key_file}"')
+        else:
+            paths = [hop.key_file] if hop.key_file is not None else hop.key_files
+            lines += [f'  IdentityFile "{path}"' for path in paths]
         if hop.host_key is not None:
             path = os.path.join(folder, f"known{at}")
             _write(path, f"{name} {hop.host_key}\n")

@@ -164,22 +164,18 @@ def _checked(endpoint: Endpoint) -> Endpoint:
 
 
 def _over_ssh(endpoint: Endpoint) -> Endpoint:
-    """An engine behind SSH, as DOCKER_HOST and docker contexts name one."""
-    from urllib.parse import urlsplit
+    """An engine behind SSH, as DOCKER_HOST, CONTAINER_HOST and docker contexts name one."""
+    from urllib.parse import unquote, urlsplit
 
     from hythe.provider.connection.ssh import SshHost
     from hythe.provider.connection.ssh_config import settings_of
+    from hythe.provider.connection.ssh_engine import to_socket
 
     host = SshHost(endpoint.source, settings_of(endpoint.address))
-    path = urlsplit(endpoint.address).path
-    wanted = path if len(path) > 1 else DOCKER_SOCKET
-
-    def connect(timeout: float | None) -> socket.socket:
-        stream = host.stream(wanted)
-        stream.settimeout(timeout)
-        return stream
-
-    return replace(endpoint, connect=connect)
+    path = unquote(urlsplit(endpoint.address).path)
+    kind = PODMAN if endpoint.source == "CONTAINER_HOST" else DOCKER
+    usual = PODMAN_SOCKET if kind == PODMAN else DOCKER_SOCKET
+    return replace(endpoint, connect=to_socket(host, path if len(path) > 1 else usual, kind))
 
 
 def _docker(engine: str, machine: Machine) -> Endpoint | None:

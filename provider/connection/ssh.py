@@ -43,7 +43,7 @@ class SshHost:
     def __init__(self, name: str, settings: SshSettings, engine: EngineSettings | None = None) -> None:
         self.name = name
         self.settings = settings
-        self._engine_settings = engine or EngineSettings(AUTO)
+        self.engine_settings = engine or EngineSettings(AUTO)
         self._lock = threading.Lock()
         self._login_lock = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
@@ -251,7 +251,7 @@ class SshHost:
 
         with self._lock:
             if self._engine is None:
-                self._engine = find_engine(self, self._engine_settings)
+                self._engine = find_engine(self, self.engine_settings)
             return self._engine
 
     def hypervisor(self, uri: str | None = None) -> Hypervisor:

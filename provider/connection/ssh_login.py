@@ -26,8 +26,9 @@ class SshSettings:
     """How to log in to a machine.
 
     ``private_key`` is a key in OpenSSH's PEM form, ``host_key`` the machine's public key (``ssh-ed25519 AAAA...``).
-    Without keys the agent and the user's own keys are tried; without ``host_key`` the known_hosts files decide.
-    ``jump`` are machines to go through, in order. Times are in seconds.
+    ``key_files`` are tried one after the other; ``key_file`` is for one alone. Without keys the agent and the user's
+    own keys are tried; without ``host_key`` the known_hosts files decide. ``jump`` are machines to go through, in
+    order. Times are in seconds.
     """
 
     address: str
@@ -35,6 +36,7 @@ class SshSettings:
     user: str = "root"
     private_key: str | None = None
     key_file: str | None = None
+    key_files: tuple[str, ...] = ()
     password: str | None = None
     agent: bool = True
     host_key: str | None = None
@@ -324,10 +326,11 @@ def _keys(hop: SshSettings, tried: list[str]) -> Any:
             return
         tried.append("the key in `private_key`, which cannot be read (a passphrase is not possible there)")
         return
-    files = [hop.key_file] if hop.key_file is not None else [f"~/.ssh/id_{k}" for k in ("ed25519", "ecdsa", "rsa")]
+    named = [hop.key_file] if hop.key_file is not None else list(hop.key_files)
+    files = named or [f"~/.ssh/id_{k}" for k in ("ed25519", "ecdsa", "rsa")]
     for path in map(os.path.expanduser, files):
         if not os.path.exists(path):
-            if hop.key_file is not None:
+            if named:
                 tried.append(f"{path}, which is not there")
             continue
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error, warning
 from hythe.provider.host.facts import Facts, gather
 from hythe.provider.host.host_model import HostData, HostModel
-from hythe.provider.host.setup import install, missing
+from hythe.provider.host.setup import answers, install, missing
 from hythe.provider.hosts import LOCAL, open_host
 from hythe.provider.protocol import (
     Attributes,
@@ -28,6 +29,7 @@ from hythe.provider.protocol import (
 from hythe.provider.schema import Effect, Path
 
 _SSH_FILES = ("key_file", "known_hosts")
+_AT_ONCE = 8
 
 
 class HostKind(Kind):
@@ -84,15 +86,22 @@ class HostKind(Kind):
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
         """Read facts again; a host that is out of reach keeps those it had, with a warning."""
-        out: dict[str, Observed] = {}
-        for request in requests:
+
+        def read(request: ReadRequest) -> Observed:
+            settings = dict(request.attributes)
             try:
-                out[request.id] = _observe(request.address, dict(request.attributes))
+                shared = _shared(context, request)
+                return _observe_on(shared, settings) if shared is not None else _observe(request.address, settings)
             except HostUnreachable as failure:
                 # not raised: one host out of reach must not keep the others from being read
-                out[request.id] = dict(request.attributes)
                 context.notices += [warning(d.summary, d.detail, address=request.address) for d in failure.diagnostics]
-        return out
+                return settings
+
+        if len(requests) == 1:
+            return {requests[0].id: read(requests[0])}
+        # each waits for its own machine, some for one that does not answer
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="host") as pool:
+            return dict(zip((r.id for r in requests), pool.map(read, requests), strict=True))
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
         """Nothing is left behind by a killed run, as nothing is made."""
@@ -119,6 +128,20 @@ def _which(engine: Any) -> tuple[Any, Any]:
     return found.get("type", "auto"), found.get("endpoint")
 
 
+def _shared(context: ReadContext, request: ReadRequest) -> Host | None:
+    """The connection that what is on the host is read by as well, so that one login does for all."""
+    if (request.attributes.get("connection") or LOCAL) == LOCAL or context.resolve_host is None:
+        return None
+    shared, own = context.resolve_host(request.address), open_host(request.address, request.attributes)
+    # an instance that waits for its removal has the address of the one in its place
+    return shared if _way_of(shared) == _way_of(own) else None
+
+
+def _way_of(host: Host) -> tuple[Any, ...]:
+    """What tells a connection over SSH from others."""
+    return type(host), getattr(host, "settings", None), getattr(host, "engine_settings", None)
+
+
 def _set_up(context: Context, desired: Attributes, machine_id: str | None) -> Attributes:
     address = context.identity.address
     with closing(open_host(address, desired)) as host:
@@ -133,20 +156,32 @@ def _set_up(context: Context, desired: Attributes, machine_id: str | None) -> At
                 )
             )
         if desired.get("install"):
-            install(host, desired["install"], context.progress)
-    return _observe(address, desired)
+            install(host, desired["install"], context.progress, context.check)
+        return _observe_on(host, desired)
 
 
 def _observe(address: str, settings: Attributes) -> Attributes:
     with closing(open_host(address, settings)) as host:
-        given = {k: v for k, v in settings.items() if k in HostModel.model_fields and k not in FACTS}
-        wanted = (given.get("install") or {}).get("packages")
-        if wanted:
-            gone = missing(host, wanted)
-            if gone:
-                given["install"] = {**given["install"], "packages": [p for p in wanted if p not in gone]}
-        facts = _facts(gather(host)) | _engine(host, required=bool(settings.get("engine")))
-        return given | facts | _hypervisor(host, settings)
+        return _observe_on(host, settings)
+
+
+def _observe_on(host: Host, settings: Attributes) -> Attributes:
+    given = {k: v for k, v in settings.items() if k in HostModel.model_fields and k not in FACTS}
+    if given.get("install"):
+        given["install"] = _installed(host, given["install"])
+    facts = _facts(gather(host)) | _engine(host, required=bool(settings.get("engine")))
+    return given | facts | _hypervisor(host, settings)
+
+
+def _installed(host: Host, wanted: Attributes) -> Attributes:
+    """What of ``install`` is there."""
+    out = dict(wanted)
+    gone = missing(host, wanted.get("packages") or [])
+    if gone:
+        out["packages"] = [p for p in wanted["packages"] if p not in gone]
+    if wanted.get("engine") and not answers(host, wanted["engine"]):
+        del out["engine"]
+    return out
 
 
 def _hypervisor(host: Host, settings: Attributes) -> Attributes:

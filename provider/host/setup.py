@@ -15,6 +15,7 @@ _ENGINES = {"docker": {"apt-get": "docker.io", "dnf": "moby-engine", "apk": "doc
 _ENGINES["podman"] = {"apt-get": "podman", "dnf": "podman", "apk": "podman"}
 _MANAGERS = ("apt-get", "dnf", "apk")
 _FIND = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; for p in "$@"; do command -v $p >/dev/null && echo $p; done; :'
+_AS_ROOT = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; if [ "$(id -u)" = 0 ]; then exec "$@"; fi; exec sudo -n -- "$@"'
 _INSTALLED = {
     "apt-get": ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n"],
     "dnf": ["rpm", "-q", "--qf", "installed %{NAME}\\n"],
@@ -39,7 +40,7 @@ def missing(host: Host, packages: Sequence[str]) -> list[str]:
     return [p for p in packages if p not in there]
 
 
-def install(host: Host, wanted: Mapping[str, Any], progress: Callable[[str], None]) -> None:
+def install(host: Host, wanted: Mapping[str, Any], progress: Callable[[str], None], check: Callable[[], None]) -> None:
     """Install what is wanted and not there, and start the engine. Raises ProviderError."""
     packages = list(wanted.get("packages") or ())
     engine = wanted.get("engine")
@@ -57,12 +58,12 @@ def install(host: Host, wanted: Mapping[str, Any], progress: Callable[[str], Non
         _checked(host, [*_INSTALL[manager], *left], f"install {', '.join(left)}")
     if engine:
         progress(f"starting {engine} on {host.name}")
-        _start(host, engine)
+        _start(host, engine, check)
 
 
-def _start(host: Host, engine: str) -> None:
+def _start(host: Host, engine: str, check: Callable[[], None]) -> None:
     unit = "docker" if engine == "docker" else "podman.socket"
-    if _answers(host):
+    if answers(host, engine):
         return
     done = host.run(["sh", "-c", "[ -d /run/systemd/system ]"], timeout=30)
     if done.code == 0:
@@ -70,20 +71,32 @@ def _start(host: Host, engine: str) -> None:
     elif engine == "docker":
         _checked(host, ["sh", "-c", "service docker start || /etc/init.d/docker start"], "start docker")
     end = time.monotonic() + _START_SECONDS
-    while not _answers(host):
+    while not answers(host, engine):
+        check()
         if time.monotonic() > end:
             raise ProviderError(
                 error(
                     "Engine does not start",
-                    f"{engine} is installed on {host.name} and does not answer after its start.",
+                    f"{engine} is installed on {host.name} and does not answer after its start. Look into its log "
+                    f"there (`journalctl -u {unit}`).",
                 )
             )
         time.sleep(0.5)
 
 
-def _answers(host: Host) -> bool:
+def answers(host: Host, engine: str) -> bool:
+    """Whether that engine of the machine answers, which need not be the one that Hythe uses there."""
+    from hythe.provider.connection.discovery import EngineSettings
+    from hythe.provider.connection.local import LocalHost
+    from hythe.provider.connection.ssh import SshHost
+    from hythe.provider.connection.ssh_engine import find_engine
+
+    settings = EngineSettings(engine)
     try:
-        return bool(host.engine().kind)
+        client = find_engine(host, settings) if isinstance(host, SshHost) else LocalHost("local", settings).engine()
+        found = client.kind == engine
+        client.close()
+        return found
     except HostUnreachable:
         return False
 
@@ -111,7 +124,7 @@ def _apparmor(host: Host) -> bool:
 
 
 def _checked(host: Host, argv: Sequence[str], what: str) -> None:
-    done = host.run(argv, timeout=_SECONDS)
+    done = host.run(["sh", "-c", _AS_ROOT, "sh", *argv], timeout=_SECONDS)
     if done.code != 0:
         lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()[-6:]
         shown = "".join(f"\n  {line}" for line in lines)
