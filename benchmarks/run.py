@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import containers
+import vms
 from harness import HYTHE, Row, folder, measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +126,8 @@ def main() -> int:
     take(journal())
     if shutil.which("docker"):
         take(containers.rows(20 if given.quick else given.containers, 1 if given.quick else 3))
+    if shutil.which("virsh"):
+        take(vms.rows(50 if given.quick else 1_000))
     if not given.quick:
         PAGE.write_text(report(rows))
     return int(any(row.verdict == "over" for row in rows))
