@@ -47,8 +47,8 @@ def observe(
     """The arguments that describe a domain. ``live`` is its XML while it runs, ``sizes`` maps its files to bytes, and
     without ``balloon`` the guest does not give memory back as it is told.
 
-    A running VM has two definitions, the one that it runs with and the one that it starts with next. Where the first is
-    as the state knows it, the second is told, so that a change of either is seen.
+    A running VM has two definitions, the one that it runs with and the one that it starts with next. What can be
+    changed while it runs is told of the first, and ``consistent`` tells whether the second is the same.
     """
     out: Attributes = {n: known[n] for n in _SIMPLE_KNOWN if known.get(n) is not None}
     out.setdefault("cloud_init", any(is_seed(d) for d in config.findall("devices/disk")))
@@ -60,12 +60,20 @@ def observe(
     if config.findtext("description"):
         out["description"] = config.findtext("description")
     out["running"] = live is not None
-    _processors(out, config, live, known)
-    _memory(out, config, live if balloon else None, known)
+    _cpu(out, config, known)
     _boot(out, config, known)
-    for name, blocks in (("disk", _disks(config, live, known, sizes)), ("interface", _interfaces(config, live, known))):
-        if blocks:
-            out[name] = blocks
+    now = _changeable(config if live is None else live, known, sizes)
+    later = now if live is None else _changeable(config, known, sizes)
+    if not balloon or abs(now["memory"] - later["memory"]) <= _TOLERANCE:
+        now["memory"] = later["memory"]
+    out |= {name: value for name, value in now.items() if value}
+    out["consistent"] = now == later
+    most = bytes_of(config.find("memory"))
+    if known.get("max_memory") is not None or most != later["memory"]:
+        out["max_memory"] = most
+    told = config.findtext("vcpu")
+    if known.get("max_cpus") is not None or int(told or 1) != later["cpus"]:
+        out["max_cpus"] = int(told or 1)
     if "interface" in out:
         out["macs"] = [i["mac"] for i in out["interface"]]
     _extras(out, config, known)
@@ -79,14 +87,17 @@ def bytes_of(found: Element | None) -> int:
     return int(found.text) * _UNITS.get(found.get("unit", "KiB"), 1024)
 
 
-def _processors(out: Attributes, config: Element, live: Element | None, known: Mapping[str, Any]) -> None:
-    told = config.find("vcpu")
-    most = int((told.text if told is not None else None) or 1)
-    later = processors(config)
-    now = processors(live) if live is not None else later
-    out["cpus"] = later if now == known.get("cpus") else now
-    if known.get("max_cpus") is not None or most != later:
-        out["max_cpus"] = most
+def _changeable(root: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> Attributes:
+    """What a definition says of what can be changed while a VM runs."""
+    return {
+        "cpus": processors(root),
+        "memory": bytes_of(root.find("currentMemory")) or bytes_of(root.find("memory")),
+        "disk": _disks(root, known, sizes),
+        "interface": _interfaces(root, known),
+    }
+
+
+def _cpu(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
     cpu = config.find("cpu")
     block: Attributes = {}
     given = known.get("cpu") or {}
@@ -120,16 +131,6 @@ def holds(live: Element, size: int) -> bool:
     return abs(bytes_of(live.find("currentMemory")) - size) <= _TOLERANCE
 
 
-def _memory(out: Attributes, config: Element, live: Element | None, known: Mapping[str, Any]) -> None:
-    most = bytes_of(config.find("memory"))
-    wanted = bytes_of(config.find("currentMemory")) or most
-    now = bytes_of(live.find("currentMemory")) if live is not None else wanted
-    as_known = isinstance(known.get("memory"), int) and abs(now - known["memory"]) <= _TOLERANCE
-    out["memory"] = wanted if as_known or abs(now - wanted) <= _TOLERANCE or not now else now
-    if known.get("max_memory") is not None or most != wanted:
-        out["max_memory"] = most
-
-
 def _boot(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
     system = config.find("os")
     if system is None:
@@ -156,15 +157,7 @@ def _boot(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
             out[name] = value
 
 
-def _disks(
-    config: Element, live: Element | None, known: Mapping[str, Any], sizes: Mapping[str, int]
-) -> list[Attributes]:
-    later = _disk_blocks(config, known, sizes)
-    now = _disk_blocks(live, known, sizes) if live is not None else later
-    return later if now == list(known.get("disk") or ()) else now
-
-
-def _disk_blocks(root: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> list[Attributes]:
+def _disks(root: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> list[Attributes]:
     there = {file: d for d in root.findall("devices/disk") if (file := source_of(d)) and not is_seed(d)}
     found: list[Attributes] = []
     for block in known.get("disk") or ():
@@ -225,13 +218,7 @@ def _disk(disk: Element, known: Mapping[str, Any], sizes: Mapping[str, int]) -> 
     return out
 
 
-def _interfaces(config: Element, live: Element | None, known: Mapping[str, Any]) -> list[Attributes]:
-    later = _interface_blocks(config, known)
-    now = _interface_blocks(live, known) if live is not None else later
-    return later if now == list(known.get("interface") or ()) else now
-
-
-def _interface_blocks(root: Element, known: Mapping[str, Any]) -> list[Attributes]:
+def _interfaces(root: Element, known: Mapping[str, Any]) -> list[Attributes]:
     there = {mac_of(i): i for i in root.findall("devices/interface")}
     found: list[Attributes] = []
     for block in known.get("interface") or ():
@@ -251,8 +238,9 @@ def _interface(nic: Element, known: Mapping[str, Any]) -> Attributes:
     source, model, mtu, link = (nic.find(t) for t in ("source", "model", "mtu", "link"))
     out: Attributes = {"mac": mac_of(nic)}
     kind = nic.get("type")
-    if kind == "network" and source is not None:
-        name = source.get("network")
+    name = source.get("network") if source is not None else None
+    if name is not None:
+        # while it runs, one on a network of bridges is told to be of type bridge
         reference = known.get("network")
         out["network"] = reference if reference is not None and known.get("network_name") == name else name
         out["network_name"] = name

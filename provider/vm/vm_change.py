@@ -16,7 +16,6 @@ from hythe.provider.units import duration_seconds
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.domain_edit import edited
-from hythe.provider.vm.domain_read import processors
 from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, domain_xml
 from hythe.provider.vm.ready import NotReady, wait_ready
 from hythe.provider.vm.vm_align import align_nics, is_owned
@@ -32,6 +31,8 @@ from hythe.provider.vm.xml import Element, render
 from hythe.value import Reference
 
 _BLOCK_BYTES = 1
+_CHANGEABLE = frozenset({"memory", "cpus", "disk", "interface"})
+"""What a running VM may have otherwise than at its next start."""
 _READINESS = frozenset({"engine", "wait_for"})
 _ONLY_RECORDED = frozenset({"shutdown_timeout", "timeouts", "protected", "allow_data_loss"}) | _READINESS
 """Arguments that the hypervisor knows nothing of."""
@@ -55,6 +56,8 @@ class _Change:
     ) -> None:
         self.context, self.hypervisor = context, hypervisor
         self.before, self.desired, self.changed = before, desired, set(changed)
+        if "consistent" in self.changed:
+            self.changed |= _CHANGEABLE
         self.uuid: str = before["id"]
         self.name: str = desired["name"]
         self.what = f'Changing VM "{self.name}"'
@@ -75,7 +78,7 @@ class _Change:
         return self._end(machine)
 
     def _carry_out(self, seen: Seen, machine: Machine) -> None:
-        stop = seen.running and (self._needs_restart(seen) or not self.desired.get("running", True))
+        stop = seen.running and (self._needs_restart() or not self.desired.get("running", True))
         if stop:
             self._shut_down()
         running = seen.running and not stop
@@ -104,11 +107,9 @@ class _Change:
             machine = replace(machine, seed=None)
         return machine
 
-    def _needs_restart(self, seen: Seen) -> bool:
+    def _needs_restart(self) -> bool:
         schema = schema_of(VmModel)
         for name in self.changed:
-            if name == "cpus" and seen.live is not None and processors(seen.live) == self.desired["cpus"]:
-                continue  # it is only the next start that shall have others
             said = hint((name,), self.before.get(name), self.desired.get(name), self.before, self.desired)
             if (said.effect if said is not None else schema.attributes[name].effect) is Effect.RESTART:
                 return True

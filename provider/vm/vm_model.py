@@ -291,6 +291,12 @@ class VmModel(Model):
     )
     snapshot: list[Snapshot] = block(description="Snapshots.", effect=Effect.LIVE, unordered=True)
     autostart: bool = attr(False, description="Whether it starts with the host.", effect=Effect.LIVE)
+    consistent: bool = attr(
+        True,
+        description="Whether what runs and what starts next are the same. Hythe sees to it: it is told as a change "
+        "when one was changed without the other.",
+        effect=Effect.LIVE,
+    )
     running: bool = attr(True, description="Whether it runs.", effect=Effect.LIVE)
     shutdown_timeout: Duration = attr(
         "1m", description="How long it may take to shut down before it is switched off.", effect=Effect.LIVE

@@ -152,11 +152,8 @@ def balloon_works(hypervisor: Hypervisor, seen: Seen) -> bool:
     """Whether what a running guest holds tells anything: without a driver there it holds all, whatever it is told."""
     if seen.live is None:
         return True
-    most, wanted, now = (
-        bytes_of(root.find(tag))
-        for root, tag in ((seen.config, "memory"), (seen.config, "currentMemory"), (seen.live, "currentMemory"))
-    )
-    if now in (0, wanted) or now != most:
+    most, now = (bytes_of(seen.live.find(tag)) for tag in ("memory", "currentMemory"))
+    if now != most or now == bytes_of(seen.config.find("currentMemory")):
         return True
     told = hypervisor.find(lambda c: c.lookupByUUIDString(seen.uuid).memoryStats())
     return any(name in (told or {}) for name in ("unused", "available", "usable"))

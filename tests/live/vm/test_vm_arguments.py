@@ -231,7 +231,7 @@ def test_drift_is_seen_and_mended(lab: Lab) -> None:
     made.virsh("autostart")
     made.virsh("snapshot-delete", "s")
     made.virsh("detach-disk", "vdb", "--config")
-    assert {c.name for c in made.changes()} == {"cpus", "description", "autostart", "snapshot", "disk"}
+    assert {c.name for c in made.changes()} == {"consistent", "description", "autostart", "snapshot"}
     made.change()
     assert made.virsh("domid") == domid
     assert "vdb" in made.xml(inactive=True)

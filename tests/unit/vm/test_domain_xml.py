@@ -91,9 +91,9 @@ def test_what_runs_and_what_starts_next_are_both_seen() -> None:
     link = live.find("devices/interface/link")
     assert link is not None
     link.set("state", "down")
-    assert observe(config, live, known(made), {})["interface"][0]["link"] == "down"
-    assert observe(live, config, known(made), {})["interface"][0]["link"] == "down"
-    assert observe(config, config, known(made), {})["interface"][0]["link"] == "up"
+    told = [observe(c, r, known(made), {}) for c, r in ((config, live), (live, config), (config, config))]
+    assert [t["interface"][0]["link"] for t in told] == ["down", "up", "up"]
+    assert [t["consistent"] for t in told] == [False, False, True]
 
 
 def test_memory_that_no_balloon_takes_tells_nothing() -> None:
