@@ -25,6 +25,7 @@ Check = Callable[[], None]
 
 STAGES = ("boot", "address", "ssh", "cloud-init", "engine")
 _DEFAULTS = {"boot": "1m", "address": "3m", "ssh": "5m", "cloud_init": "10m", "engine": "3m"}
+_EMULATED = 3
 _PAUSE = 0.2
 _CONNECT_SECONDS = 2.0
 _LINES = 12
@@ -179,8 +180,12 @@ class _Waiting:
     # -- helpers --------------------------------------------------------------------------------
 
     def _end(self, stage: str) -> float:
-        given = (self.attributes.get("timeouts") or {}).get(stage) or _DEFAULTS[stage]
-        return time.monotonic() + float(duration_seconds(given))
+        given = (self.attributes.get("timeouts") or {}).get(stage)
+        seconds = float(duration_seconds(given or _DEFAULTS[stage]))
+        if given is None and self.attributes.get("accelerated_by") == "tcg":
+            # several emulated machines that boot at once on few processors take minutes
+            seconds *= _EMULATED
+        return time.monotonic() + seconds
 
     def _pause(self, seconds: float = _PAUSE) -> None:
         self.check()

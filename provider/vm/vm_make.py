@@ -184,6 +184,7 @@ class Maker:
                 for nic in machine.nics
             ]
         out["id"] = self.uuid
+        out["accelerated_by"] = machine.accelerator
         if machine.console_log:
             out["console_log"] = machine.console_log
         if machine.seed:

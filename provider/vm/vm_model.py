@@ -212,13 +212,13 @@ class Snapshot(Model):
 
 
 class Timeouts(Model):
-    """How long each stage may take until the VM is ready."""
+    """How long each stage may take until the VM is ready. By default three times as long where it is emulated."""
 
-    boot: Duration = attr("1m", description="Until it runs.", effect=Effect.LIVE)
-    address: Duration = attr("3m", description="Until it has an address.", effect=Effect.LIVE)
-    ssh: Duration = attr("5m", description="Until it answers over SSH.", effect=Effect.LIVE)
-    cloud_init: Duration = attr("10m", description="Until cloud-init is through.", effect=Effect.LIVE)
-    engine: Duration = attr("3m", description="Until its container engine answers.", effect=Effect.LIVE)
+    boot: Duration | None = attr(description="Until it runs. By default 1m.", effect=Effect.LIVE)
+    address: Duration | None = attr(description="Until it has an address. By default 3m.", effect=Effect.LIVE)
+    ssh: Duration | None = attr(description="Until it answers over SSH. By default 5m.", effect=Effect.LIVE)
+    cloud_init: Duration | None = attr(description="Until cloud-init is through. By default 10m.", effect=Effect.LIVE)
+    engine: Duration | None = attr(description="Until its container engine answers. By default 3m.", effect=Effect.LIVE)
 
 
 class SshAccess(Model):

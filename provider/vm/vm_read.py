@@ -96,7 +96,9 @@ def look_at_many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, S
 
 def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:
     """The arguments that describe a domain, with the sizes of its disks and its addresses."""
-    files = [f for d in seen.config.findall("devices/disk") if (f := source_of(d)) and not is_seed(d)]
+    roots = [seen.config, *([seen.live] if seen.live is not None else [])]
+    disks = [d for root in roots for d in root.findall("devices/disk") if not is_seed(d)]
+    files = list(dict.fromkeys(f for d in disks if (f := source_of(d))))
     sizes = _sizes(hypervisor, seen, files) if known.get("disk") else {}
     out = observe(seen.config, seen.live, known, sizes, balloon=balloon_works(hypervisor, seen))
     out["autostart"] = seen.autostart

@@ -249,7 +249,7 @@ def test_import_keeps_what_hythe_knows_nothing_of(lab: Lab, tmp_path: Path) -> N
     definition.write_text(
         f"<domain type='qemu'><name>{name}</name><title>Mine</title><memory unit='MiB'>64</memory><vcpu>1</vcpu>"
         "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>"
-        "<watchdog model='i6300esb' action='reset'/><sound model='ich9'/></devices></domain>"
+        "<panic model='isa'/><sound model='ich9'/></devices></domain>"
     )
     virsh("define", str(definition))
     identity = lab.identity()
