@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 Check = Callable[[], None]
 
 STAGES = ("boot", "address", "ssh", "cloud-init", "engine")
-_DEFAULTS = {"boot": "1m", "address": "3m", "ssh": "5m", "cloud_init": "10m", "engine": "3m"}
+_DEFAULTS = {"boot": "1m", "address": "5m", "ssh": "5m", "cloud_init": "10m", "engine": "3m"}
 _EMULATED = 3
 _PAUSE = 0.2
 _CONNECT_SECONDS = 2.0
@@ -250,7 +250,7 @@ class _Waiting:
         told = self._run(guest, ["cat", "/run/cloud-init/result.json"])
         with contextlib.suppress(ValueError, AttributeError, TypeError):
             said = [str(e) for e in json.loads((told or (1, "{}"))[1])["v1"]["errors"]]
-        log = self._run(guest, ["grep", "-aE", "WARNING|ERROR|Failed|failed", "/var/log/cloud-init.log"])
+        log = self._run(guest, ["grep", "-aE", "WARNING|ERROR|CRITICAL", "/var/log/cloud-init.log"])
         lines = (log or (1, ""))[1].strip().splitlines()[-4:]
         output = self._run(guest, ["tail", "-n", "6", "/var/log/cloud-init-output.log"])
         lines += (output or (1, ""))[1].strip().splitlines()
