@@ -89,7 +89,7 @@ def test_drift_is_mended_while_it_runs(lab: Lab, guest: Machine) -> None:
     extra = virsh("vol-path", "--pool", guest.attributes["pool"], f"{lab.prefix}-extra")
     try:
         guest.virsh("attach-disk", extra, "vdx", "--live")
-        assert {c.name for c in guest.changes()} == {"memory", "interface", "disk"}
+        assert {c.name for c in guest.changes()} == {"memory", "interface", "disk", "consistent"}
         guest.change()
     finally:
         virsh("vol-delete", "--pool", guest.attributes["pool"], f"{lab.prefix}-extra")
