@@ -215,7 +215,7 @@ class Timeouts(Model):
     """How long each stage may take until the VM is ready. By default three times as long where it is emulated."""
 
     boot: Duration | None = attr(description="Until it runs. By default 1m.", effect=Effect.LIVE)
-    address: Duration | None = attr(description="Until it has an address. By default 3m.", effect=Effect.LIVE)
+    address: Duration | None = attr(description="Until it has an address. By default 5m.", effect=Effect.LIVE)
     ssh: Duration | None = attr(description="Until it answers over SSH. By default 5m.", effect=Effect.LIVE)
     cloud_init: Duration | None = attr(description="Until cloud-init is through. By default 10m.", effect=Effect.LIVE)
     engine: Duration | None = attr(description="Until its container engine answers. By default 3m.", effect=Effect.LIVE)
