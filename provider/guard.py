@@ -15,6 +15,12 @@ def diagnostics_of(failure: BaseException, kind: str, what: str, address: str | 
         return tuple(d.at(address=address) for d in failure.diagnostics)
     import logging
 
+    from hythe.provider.vm.errors import LibvirtError, explain
+
+    if isinstance(failure, LibvirtError):
+        # not foreseen where it was called, so that what was begun stays open; the user is told what libvirt said
+        logging.getLogger(__name__).warning("%s of kind %s failed", what, kind, exc_info=failure)
+        return (explain(failure, f"The {what} of {address or kind}").at(address=address),)
     logging.getLogger(__name__).error("%s of kind %s failed", what, kind, exc_info=failure)
     text = str(failure)
     told = f"{type(failure).__name__}: {text}" if text else type(failure).__name__

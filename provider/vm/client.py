@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import HostUnreachable
-from hythe.provider.vm.errors import LibvirtError, explain, refused
+from hythe.provider.vm.errors import OPERATION_INVALID, LibvirtError, explain, refused
 
 __all__ = ["SYSTEM", "Hypervisor", "LibvirtError", "explain", "refused"]
 
@@ -21,6 +22,7 @@ SYSTEM = "qemu:///system"
 Connection: TypeAlias = Any
 """A ``libvirt.virConnect``; the binding has no types."""
 _T = TypeVar("_T")
+_SURVEYS = 40
 
 
 class Hypervisor:
@@ -58,6 +60,17 @@ class Hypervisor:
             return self.call(function)
         except HostUnreachable:
             return self.call(function)
+
+    def survey(self, function: Callable[[Connection], _T]) -> _T:
+        """Like :meth:`read` for what looks at many objects: done again when one goes away or off meanwhile."""
+        for _ in range(_SURVEYS):
+            try:
+                return self.read(function)
+            except LibvirtError as failure:
+                if not failure.missing and failure.code != OPERATION_INVALID:
+                    raise
+                time.sleep(0.05)
+        return self.read(function)
 
     def find(self, function: Callable[[Connection], _T]) -> _T | None:
         """Like :meth:`read`; None where what is looked up is not there."""

@@ -356,4 +356,4 @@ def _users(hypervisor: Hypervisor, path: str, lineage: str) -> list[str]:
                     out.add(str(root.findtext("name")).split(".")[0])
         return sorted(out)
 
-    return hypervisor.read(read)
+    return hypervisor.survey(read)

@@ -162,11 +162,7 @@ def _listed(hypervisor: Hypervisor) -> dict[str, dict[str, Any]]:
             out[network.UUIDString()] = facts
         return out
 
-    try:
-        return hypervisor.read(read)
-    except LibvirtError:
-        # one went away in the middle
-        return hypervisor.read(read)
+    return hypervisor.survey(read)
 
 
 def _observe(item: dict[str, Any], known: Any) -> Attributes:
@@ -268,7 +264,7 @@ def _strange_users(hypervisor: Hypervisor, name: str, lineage: str) -> list[str]
                 out.append(str(domain.name()))
         return sorted(out)
 
-    return hypervisor.read(read)
+    return hypervisor.survey(read)
 
 
 def tell_names(hypervisor: Hypervisor, network: str, address: str, names: Sequence[str]) -> None:

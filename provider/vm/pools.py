@@ -24,6 +24,8 @@ _RUNNING = 2
 _SPARSE = 1
 _CHUNK = 1 << 18
 _SHRINK = 4
+_REFRESHES = 20
+_BUSY = "asynchronous jobs running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def release_pool(hypervisor: Hypervisor, name: str) -> None:
         if pool is None:
             return
         if hypervisor.read(lambda c: pool.isActive()):
-            hypervisor.call(lambda c: pool.refresh(0))
+            refresh_pool(hypervisor, OWN)
             if hypervisor.read(lambda c: pool.numOfVolumes()):
                 return
             hypervisor.call(lambda c: pool.destroy())
@@ -156,14 +158,29 @@ def list_volumes(hypervisor: Hypervisor, pool: str, *, refresh: bool = False) ->
     """The volumes of a pool by name; empty when the pool is not there."""
 
     def read(c: Any) -> dict[str, VolumeFacts]:
-        found = c.storagePoolLookupByName(pool)
-        if not found.isActive():
-            return {}
-        if refresh:
-            found.refresh(0)
-        return {v.name(): _facts(pool, v) for v in found.listAllVolumes()}
+        return {v.name(): _facts(pool, v) for v in c.storagePoolLookupByName(pool).listAllVolumes()}
 
-    return hypervisor.find(read) or {}
+    if not hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive()):
+        return {}
+    if refresh:
+        refresh_pool(hypervisor, pool)
+    return hypervisor.survey(read)
+
+
+def refresh_pool(hypervisor: Hypervisor, pool: str) -> None:
+    """Have the hypervisor look at what is in a pool.
+
+    It refuses while somebody fills a volume there; then what it knows has to do, after a while. Raises LibvirtError.
+    """
+    for attempt in range(_REFRESHES):
+        try:
+            hypervisor.call(lambda c: c.storagePoolLookupByName(pool).refresh(0))
+            return
+        except LibvirtError as failure:
+            if _BUSY not in failure.message:
+                raise
+            if attempt + 1 < _REFRESHES:
+                time.sleep(0.25)
 
 
 def find_volume(hypervisor: Hypervisor, pool: str, name: str) -> VolumeFacts | None:
@@ -186,7 +203,7 @@ def _lookup(hypervisor: Hypervisor, pool: str, name: str) -> Any:
     found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
     if found is None and hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive()):
         try:
-            hypervisor.call(lambda c: c.storagePoolLookupByName(pool).refresh(0))
+            refresh_pool(hypervisor, pool)
         except LibvirtError:
             return None
         found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))

@@ -87,11 +87,7 @@ def look_at_many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, S
                 )
         return out
 
-    try:
-        return hypervisor.read(read)
-    except LibvirtError:
-        # one went away, or off, in the middle
-        return hypervisor.read(read)
+    return hypervisor.survey(read)
 
 
 def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:

@@ -144,7 +144,7 @@ class DiskVolume(Kind):
                 uuid, target = user
                 try:
                     hypervisor.call(lambda c: c.lookupByUUIDString(uuid).blockResize(target, wanted, _BYTES))
-                    hypervisor.call(lambda c: c.storagePoolLookupByName(facts.pool).refresh(0))
+                    pools.refresh_pool(hypervisor, facts.pool)
                 except LibvirtError as failure:
                     raise refused(failure, what) from failure
         found = pools.find_path(hypervisor, facts.path) or facts
@@ -274,4 +274,4 @@ def _running_user(hypervisor: Hypervisor, path: str) -> tuple[str, str] | None:
                     return domain.UUIDString(), str(target.get("dev"))
         return None
 
-    return hypervisor.read(read)
+    return hypervisor.survey(read)
