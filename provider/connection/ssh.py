@@ -46,6 +46,7 @@ class SshHost:
         self.engine_settings = engine or EngineSettings(AUTO)
         self._lock = threading.Lock()
         self._login_lock = threading.Lock()
+        self._engine_lock = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._transfers = threading.BoundedSemaphore(TRANSFERS)
         self._idle_transfers: list[tuple[SshTransport, Any]] = []
@@ -249,7 +250,7 @@ class SshHost:
         """The engine client, found once. Raises :class:`HostUnreachable`."""
         from hythe.provider.connection.ssh_engine import find_engine
 
-        with self._lock:
+        with self._engine_lock:
             if self._engine is None:
                 self._engine = find_engine(self, self.engine_settings)
             return self._engine

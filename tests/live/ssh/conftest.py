@@ -26,7 +26,7 @@ UsePAM no
 StrictModes no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
-Subsystem sftp internal-sftp
+Subsystem sftp {sftp}
 """
 
 
@@ -63,66 +63,93 @@ class Server:
         return len(out.stdout.splitlines())
 
 
-def _start(
-    folder: Path, namespace: str, address: str, port: int, login: str, more: str = ""
-) -> subprocess.Popen[bytes]:
-    folder.mkdir()
-    host = make_pair("host")
-    for name, text in (("host", host.private), ("authorized", public_of(login) + "\n")):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o600)
-    (folder / "config").write_text(CONFIG.format(port=port, address=address, folder=folder))
-    Path("/run/sshd").mkdir(exist_ok=True)
-    command = ["ip", "netns", "exec", namespace, "/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config")]
-    return subprocess.Popen(command, stderr=(folder / "log").open("wb"))
+class Network:
+    """A namespace with one address that this machine reaches, and the servers that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        tag = secrets.token_hex(2)
+        self.folder, self.name, self._outside = folder, f"hythessh{tag}", f"hys{tag}"
+        part = secrets.randbelow(250)
+        self.near, self.address = f"10.231.{part}.1", f"10.231.{part}.2"
+        self.login = make_pair("test").private
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def make(self) -> None:
+        """Make the namespace and its link to this machine."""
+        _ip("netns", "add", self.name)
+        _ip("link", "add", self._outside, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        _ip("addr", "add", f"{self.near}/30", "dev", self._outside)
+        _ip("link", "set", self._outside, "up")
+        _ip("-n", self.name, "addr", "add", f"{self.address}/30", "dev", "eth0")
+        for link in ("eth0", "lo"):
+            _ip("-n", self.name, "link", "set", link, "up")
+
+    def serve(
+        self,
+        name: str,
+        port: int,
+        address: str | None = None,
+        *,
+        more: str = "",
+        before: str = "",
+        sftp: str = "internal-sftp",
+    ) -> Server:
+        """Start a server; at the address ``near`` it is in this machine's own network.
+
+        ``more`` is put before its configuration; ``before`` is done in its mount namespace first.
+        """
+        folder, address = self.folder / name, address or self.address
+        folder.mkdir()
+        host = make_pair("host")
+        for file, text in (("host", host.private), ("authorized", public_of(self.login) + "\n")):
+            (folder / file).write_text(text)
+            (folder / file).chmod(0o600)
+        (folder / "config").write_text(more + CONFIG.format(port=port, address=address, folder=folder, sftp=sftp))
+        Path("/run/sshd").mkdir(exist_ok=True)
+        script = f'set -e; {before}\nmkdir -p /run/sshd; exec /usr/sbin/sshd -D -e -f "$1"'
+        # `ip netns exec` would hide the mounts of control groups from what is started over SSH
+        inside = [] if address == self.near else ["nsenter", f"--net=/run/netns/{self.name}"]
+        command = [*inside, "unshare", "--mount", "sh", "-c", script, "sh", str(folder / "config")]
+        with (folder / "log").open("wb") as log:
+            self._running.append(subprocess.Popen(command, stderr=log))
+        made = Server(address, port, public_of(host.private), self.login, folder, self.name)
+        self._wait(made)
+        return made
+
+    def _wait(self, server: Server) -> None:
+        end = time.monotonic() + 20
+        while b"Server listening" not in (server.folder / "log").read_bytes():
+            assert time.monotonic() < end, (server.folder / "log").read_text()
+            assert self._running[-1].poll() is None, (server.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """Stop the servers and remove the namespace."""
+        for process in self._running:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        for argv in (["link", "del", self._outside], ["netns", "del", self.name]):
+            subprocess.run(["ip", *argv], check=False, capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _ip(*argv: str) -> None:
+    subprocess.run(["ip", *argv], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
-    """One that this machine reaches, and one that only the first reaches."""
-    base = tmp_path_factory.mktemp("ssh")
-    tag = secrets.token_hex(2)
-    namespace, outside = f"hythessh{tag}", f"hys{tag}"
-    login = make_pair("test").private
-
-    def ip(*argv: str) -> None:
-        subprocess.run(["ip", *argv], check=True, capture_output=True)
-
-    ip("netns", "add", namespace)
-    running: list[subprocess.Popen[bytes]] = []
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A namespace for servers."""
+    made = Network(tmp_path_factory.mktemp("ssh"))
     try:
-        ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        ip("addr", "add", "10.231.200.1/30", "dev", outside)
-        ip("link", "set", outside, "up")
-        for argv in (
-            ["addr", "add", "10.231.200.2/30", "dev", "eth0"],
-            ["link", "set", "eth0", "up"],
-            ["link", "set", "lo", "up"],
-        ):
-            ip("-n", namespace, *argv)
-        places = (("first", "10.231.200.2", 22), ("second", "127.0.0.1", 2222))
-        made = []
-        for name, address, port in places:
-            running.append(_start(base / name, namespace, address, port, login))
-            key = public_of((base / name / "host").read_text())
-            made.append(Server(address, port, key, login, base / name, namespace))
-        _wait(made[0])
-        yield made[0], made[1]
+        made.make()
+        yield made
     finally:
-        for process in running:
-            process.terminate()
-            process.wait(10)
-        for argv in (["link", "del", outside], ["netns", "del", namespace]):
-            subprocess.run(["ip", *argv], check=False, capture_output=True)
-        shutil.rmtree(base, ignore_errors=True)
+        made.end()
 
 
-def _wait(server: Server) -> None:
-    import socket
-
-    end = time.monotonic() + 20
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection((server.address, server.port), 1):
-            return
-        assert time.monotonic() < end, (server.folder / "log").read_text()
-        time.sleep(0.1)
+@pytest.fixture(scope="session")
+def servers(network: Network) -> tuple[Server, Server]:
+    """One that this machine reaches, and one that only the first reaches."""
+    return network.serve("first", 22), network.serve("second", 2222, "127.0.0.1")

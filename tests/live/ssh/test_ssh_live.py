@@ -124,13 +124,13 @@ def test_a_host_key_is_never_taken_on_trust(servers: Any, tmp_path: Path) -> Non
         ["ssh-keygen", "-lf", "-"], input=server.host_key, capture_output=True, text=True, check=True
     ).stdout.split()[1]
     assert told in detail
-    known.write_text(f"10.231.200.2 {server.host_key}\n")
+    known.write_text(f"{server.address} {server.host_key}\n")
     made = SshHost("host.x", SshSettings.of(server.block(host_key=None, known_hosts=str(known))))
     assert made.run(["true"]).code == 0
     made.close()
     other = public_of(make_pair("x").private)
     assert refusal(server.block(host_key=other))[0] == "Host key is not the one expected"
-    known.write_text(f"10.231.200.2 {other}\n")
+    known.write_text(f"{server.address} {other}\n")
     assert refusal(server.block(host_key=None, known_hosts=str(known)))[0] == "Host key is not the one expected"
 
 
