@@ -61,7 +61,7 @@ class Fleet:
             text=True,
         )
 
-    def run(self, *argv: str, timeout: float = 570) -> Ran:
+    def run(self, *argv: str, timeout: float = 1500) -> Ran:
         """Run the command to its end."""
         process = self.start(*argv)
         out, err = process.communicate(timeout=timeout)

@@ -52,11 +52,11 @@ resource "container" "c" {
 """
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_machines_that_do_not_become_ready(small_fleet: Any) -> None:
     fleet = small_fleet
     (fleet.folder / "main.hcl").write_text(CONFIG)
-    ran = fleet.run("apply", "--auto-approve", timeout=850)
+    ran = fleet.run("apply", "--auto-approve", timeout=1700)
     assert ran.code == 1
     text = " ".join(ran.text.split())
     assert "VM not ready: cloud-init" in text

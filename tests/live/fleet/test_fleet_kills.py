@@ -17,7 +17,7 @@ ROUNDS = int(os.environ.get("HYTHE_SOAK_FLEET") or 1)
 LONGEST = float(os.environ.get("HYTHE_SOAK_SECONDS") or 90)
 
 
-@pytest.mark.timeout(600 * ROUNDS)
+@pytest.mark.timeout(1800 * ROUNDS)
 def test_killed_at_random_moments(small_fleet: Any) -> None:
     fleet = small_fleet
     chance = random.Random(int(os.environ.get("HYTHE_SEED") or 3))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(600)
+# emulated guests take their time on a busy machine
+pytestmark = pytest.mark.timeout(1800)
 
 
 def virsh(*argv: str) -> str:

@@ -12,6 +12,8 @@ from hythe.value import Reference
 from .conftest import KIND, Lab, Machine, virsh
 
 MIB = 1 << 20
+# emulated guests take their time on a busy machine
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
