@@ -20,6 +20,11 @@ from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import HostUnreachable, ProviderError, ReadRequest
 
 KIND = HostKind()
+END_PODMAN = """\
+service='[p]odman system service.*hythe-0/podman.sock'
+kill $(pgrep -f "$service")
+while pgrep -f "$service" >/dev/null; do sleep 0.1; done
+"""
 
 
 def reach(block: dict[str, Any], engine: EngineSettings | None = None) -> SshHost:
@@ -42,8 +47,8 @@ def test_an_engine_without_forwarding(closed: Any, docker: Any) -> None:
                 return str(host.engine().request("GET", "/version").json()["Version"])
             return host.run(["echo", version]).stdout.decode().strip()
 
-        with ThreadPoolExecutor(30) as pool:
-            assert list(pool.map(work, range(60))) == [version] * 60
+        with ThreadPoolExecutor(20) as pool:
+            assert list(pool.map(work, range(40))) == [version] * 40
         # streams that stay open have connections of their own, as each needs a session
         assert closed.sessions() <= 5
         stream, _ = host.engine().upgrade("GET", "/events")
@@ -130,11 +135,11 @@ def test_podman_is_started_where_nothing_does_that(network: Any, podman: Any) ->
         engine = host.engine()
         assert engine.kind == "podman"
         assert engine.endpoint == "unix:///run/hythe-0/podman.sock"
-        host.run(["sh", "-c", "kill $(pgrep -f 'podman system service.*hythe-0') && sleep 0.5"])
+        host.run(["sh", "-c", END_PODMAN])
         engine.close()
         assert engine.request("GET", "/containers/json").status == 200
     finally:
-        host.run(["sh", "-c", "kill $(pgrep -f 'podman system service.*hythe-0')"])
+        host.run(["sh", "-c", END_PODMAN])
         host.close()
     host = reach(server.block(), EngineSettings("auto"))
     with pytest.raises(HostUnreachable, match="has Docker, and no socket of it"):
@@ -216,8 +221,6 @@ def test_packages_are_installed_once(network: Any, docker: Any) -> None:
         subprocess.run(["apt-get", "-y", "-q", "purge", package], check=True, capture_output=True)
         seen = KIND.read_many(docker.reading(), [ReadRequest("id1", "host.x", made)])["id1"]
         assert seen["install"] == {"engine": "docker", "packages": []}
-        with pytest.raises(ProviderError, match="could not install no-such-package-of-hythe"):
-            KIND.create(context, wish | {"install": {"packages": ["no-such-package-of-hythe"]}})
     finally:
         subprocess.run(["apt-get", "-y", "-q", "purge", package], check=False, capture_output=True)
         host.close()
