@@ -335,10 +335,12 @@ def _keys(hop: SshSettings, tried: list[str]) -> Any:
             continue
         try:
             yield path, paramiko.PKey.from_path(path)
-        except paramiko.PasswordRequiredException:
-            tried.append(f"{path}, which has a passphrase (add it to an agent: `ssh-add {path}`)")
         except Exception as failure:
-            tried.append(f"{path}, which cannot be read ({_words(failure)})")
+            # paramiko says in several ways that a key has a passphrase
+            if isinstance(failure, paramiko.PasswordRequiredException) or "password" in str(failure).lower():
+                tried.append(f"{path}, which has a passphrase (add it to an agent: `ssh-add {path}`)")
+            else:
+                tried.append(f"{path}, which cannot be read ({_words(failure)})")
     if hop.agent and os.environ.get("SSH_AUTH_SOCK"):
         try:
             offered = paramiko.Agent().get_keys()
