@@ -251,7 +251,7 @@ class ChangeMaker:
                 "Raise max_disruption, or take the change back."
             )
             found.append(error("Disruption not allowed", text, place, address=change.address))
-        lossy = [c for c in changes if c.data_loss]
+        lossy = [c for c in changes if c.data_loss and not containment.follows_host(self.builder, c)]
         if lossy and change.action is not Action.NOOP and not wanted.get("allow_data_loss"):
             names = ", ".join(c.name for c in lossy)
             text = (

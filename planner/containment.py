@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
+from hythe.planner.diff import FieldChange
 from hythe.planner.plan import Action, Cause, Plan
 from hythe.provider.protocol import Observed, Presence
 from hythe.provider.registry import Registry, takes_along
 from hythe.state.model import InstanceState
-from hythe.value import Unknown
+from hythe.value import Reference, Unknown
 
 if TYPE_CHECKING:
     from hythe.planner.build import Builder
@@ -31,6 +32,14 @@ def remade(builder: Builder, host: str | None) -> str:
     if planned.replaced:
         return "replaced"
     return "made" if isinstance(planned.id, Unknown) else ""
+
+
+def follows_host(builder: Builder, change: FieldChange) -> bool:
+    """Whether the change is that the machine, on which the object stays, is replaced: it takes along what is on it."""
+    before, after = change.before, change.after
+    if change.name != "host" or not isinstance(before, Reference) or not isinstance(after, Reference):
+        return False
+    return before.address == after.address and remade(builder, after.address) == "replaced"
 
 
 def settled(builder: Builder, prior: InstanceState, host: str | None) -> Observed | None:

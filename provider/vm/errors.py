@@ -122,8 +122,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Diagnostic]
     ),
     (re.compile(r".*apparmor.*|.*AppArmor.*"), _permission),
     (re.compile(r".*No space left on device.*|.*enough free space.*|.*would exceed .*capacity.*"), _full),
+    (re.compile(r".*(?:overlap|Network is already in use by interface).*"), _range),
     (re.compile(r".*already exists.*|.*already in use by.*"), _taken),
-    (re.compile(r".*(?:[Nn]etwork|range|address).*(?:overlap|already in use|in use by interface).*"), _range),
     (
         re.compile(r".*(?:[Cc]ould not access KVM|KVM kernel module|kvm.*not available|does not support.*kvm).*"),
         _no_kvm,

@@ -243,3 +243,19 @@ def test_a_restart_is_a_reason_to_look_again_and_a_removal_is_not_announced(hous
     assert to_look_at_again(plan, session.registry) == ['vessel.node["a"]', 'vessel.node["b"]']
     less = house.session(fleet().replace('name     = "web"', 'name     = "other"'))
     assert not is_announced(house.outcome(less, house.state).plan, ['vessel.node["a"]', 'vessel.node["b"]'])
+
+
+def test_what_is_lost_with_a_machine_is_told_and_needs_no_leave_of_its_own(house: Any, monkeypatch: Any) -> None:
+    from hythe.provider.memory_kinds import Thing
+    from hythe.provider.protocol import Hint
+    from hythe.provider.schema import Effect
+
+    def hint(self: Any, path: Any, before: Any, after: Any, old: Any, new: Any) -> Any:
+        return Hint(Effect.REPLACE, "content does not move with it", data_loss=True) if path == ("host",) else None
+
+    monkeypatch.setattr(Thing, "hint", hint)
+    house.done(fleet())
+    session = house.session(fleet('shape = "round"'))
+    plan = house.outcome(session, house.state).plan
+    lost = {c.address for c in plan.changes if c.disruption.name == "DATA_LOSS"}
+    assert {'thing.store["a"]', 'thing.web["a"]'} <= lost
