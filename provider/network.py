@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hythe.provider.container.network import Network as EngineNetwork
-from hythe.provider.network_model import HYPERVISOR_MODES, NetworkData, NetworkModel
+from hythe.provider.network_model import NetworkData, NetworkModel, on_hypervisor
 from hythe.provider.protocol import Attributes, Context, ReadContext
 from hythe.provider.sides import TwoSided
 from hythe.provider.vm.network import HypervisorNetwork
@@ -16,7 +16,8 @@ class Network(TwoSided):
     """A network for the containers or the VMs of one host, or for both.
 
     With mode `bridge`, `macvlan` or `ipvlan` it is the container engine's. With `nat`, `routed` or `isolated` it is
-    the hypervisor's: VMs get their addresses and names from it. When one is replaced, the containers that Hythe made
+    the hypervisor's: VMs get their addresses and names from it. A `host_bridge` puts VMs onto a bridge of the host,
+    beside machines outside. When one is replaced, the containers that Hythe made
     are joined to the new one.
     """
 
@@ -29,8 +30,8 @@ class Network(TwoSided):
         super().__init__({"engine": EngineNetwork(), "hypervisor": HypervisorNetwork()})
 
     def part(self, attributes: Mapping[str, Any]) -> str:
-        """By its mode."""
-        return "hypervisor" if attributes.get("mode") in HYPERVISOR_MODES else "engine"
+        """By its mode, and whether it stands for a bridge of the host."""
+        return "hypervisor" if on_hypervisor(attributes) else "engine"
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A network of the engine by name or id, or one of the hypervisor as ``libvirt:NAME``."""

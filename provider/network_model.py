@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from hythe.provider.container import network_model as engine
-from hythe.provider.schema import Duration, Effect, Model, attr, block
+from hythe.provider.network_blocks import Dhcp, Dns, DnsName, Forward, HostBridge, Interface, Lease
+from hythe.provider.schema import Effect, attr, block
 
 HYPERVISOR_MODES = ("nat", "routed", "isolated")
 MODES = (*engine.MODES, *HYPERVISOR_MODES)
-_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
-_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
-_DNS_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 
 _ENGINE_ONLY = ("ip_range", "aux_addresses", "subnet", "ipv6", "options", "labels")
-_HYPERVISOR_ONLY = ("uri", "dhcp", "lease", "dns", "domain", "mtu", "bridge", "autostart", "active")
+_ADDRESSED_ONLY = ("dhcp", "lease", "dns", "domain", "mtu", "bridge", "forward")
+_HYPERVISOR_ONLY = ("uri", *_ADDRESSED_ONLY, "autostart", "active")
+_SYSTEM = (None, "qemu:///system")
 
 
 def _mode(value: Any) -> Any:
@@ -29,67 +29,9 @@ def _mode(value: Any) -> Any:
     return value
 
 
-def mac(value: str) -> str:
-    """A MAC address in lower case. Raises ValueError."""
-    lower = value.lower().replace("-", ":")
-    if not _MAC.fullmatch(lower):
-        raise ValueError(f'"{value}" is not a MAC address: write it like 52:54:00:12:34:56')
-    return lower
-
-
-def interface(value: str) -> str:
-    """The name of a network interface. Raises ValueError."""
-    if not _INTERFACE.fullmatch(value):
-        raise ValueError(f'"{value}" is not the name of an interface: up to 15 letters, digits, "_", "-" and "."')
-    return value
-
-
-def dns_name(value: str) -> str:
-    """A DNS name. Raises ValueError."""
-    if not _DNS_NAME.fullmatch(value):
-        raise ValueError(f'"{value}" is not a DNS name')
-    return value
-
-
-MacAddress = Annotated[str, AfterValidator(mac)]
-Interface = Annotated[str, AfterValidator(interface)]
-DnsName = Annotated[str, AfterValidator(dns_name)]
-
-
-class Dhcp(Model):
-    """Addresses that machines are given."""
-
-    enabled: bool = attr(True, description="Whether machines are given addresses.")
-    start: engine.Address | None = attr(description="First address to give. By default the second of `cidr`.")
-    end: engine.Address | None = attr(
-        description="Last address to give. By default three quarters up `cidr`; containers get the rest."
-    )
-    lease_time: Duration | None = attr(description="How long an address is given for. By default an hour.")
-
-
-class Lease(Model):
-    """An address that is always given to the same machine."""
-
-    mac: MacAddress = attr(..., description="MAC address of the machine's interface.")
-    address: engine.Address = attr(..., description="The address it gets.")
-    name: DnsName | None = attr(description="The name it is known by in the network.")
-
-
-class DnsHost(Model):
-    """Names of an address."""
-
-    address: engine.Address = attr(..., description="The address.")
-    names: list[DnsName] = attr(..., description="Its names.", min_length=1)
-
-
-class Dns(Model):
-    """Names in the network."""
-
-    enabled: bool = attr(True, description="Whether the network answers questions for names.")
-    forwarders: list[engine.Address] | None = attr(
-        description="Servers that are asked what the network does not know. By default those of the host."
-    )
-    host: list[DnsHost] = block(description="Names of addresses.", effect=Effect.LIVE, unordered=True)
+def on_hypervisor(attributes: Mapping[str, Any]) -> bool:
+    """Whether a network is the hypervisor's: by its mode, or because it stands for a bridge of the host."""
+    return attributes.get("mode") in HYPERVISOR_MODES or attributes.get("host_bridge") is not None
 
 
 class NetworkModel(engine.NetworkModel):
@@ -98,7 +40,8 @@ class NetworkModel(engine.NetworkModel):
     mode: Annotated[str, BeforeValidator(_mode)] = attr(
         "bridge",
         description="How the network is made. By the container engine: bridge, macvlan, ipvlan. By the hypervisor, for "
-        "VMs and containers: nat, routed, isolated.",
+        "VMs and containers: nat, routed, isolated. With a `host_bridge` block, bridge stands for a bridge of the "
+        "host, for VMs.",
     )
     uri: str | None = attr(description="Hypervisor (mode nat, routed, isolated). By default qemu:///system.")
     dhcp: Dhcp | None = block(description="Addresses given to VMs (hypervisor).", repeated=False)
@@ -106,6 +49,16 @@ class NetworkModel(engine.NetworkModel):
         description="Fixed addresses of VMs (hypervisor).", effect=Effect.LIVE, unordered=True, repeated=True
     )
     dns: Dns | None = block(description="Names in the network (hypervisor).", repeated=False)
+    forward: list[Forward] = block(
+        description="Ports of the host that lead to machines of the network (nat, routed). Changed while it is up; "
+        "the rules are found missing after the host has booted, and set again by the next apply.",
+        effect=Effect.LIVE,
+        unordered=True,
+        repeated=True,
+    )
+    host_bridge: HostBridge | None = block(
+        description="A bridge of the host that VMs are put onto, with machines outside (mode bridge).", repeated=False
+    )
     domain: DnsName | None = attr(description="DNS domain of the network (hypervisor).")
     mtu: int | None = attr(description="Largest packet in bytes (hypervisor).", ge=68, le=65521)
     bridge: Interface | None = attr(
@@ -122,10 +75,12 @@ class NetworkModel(engine.NetworkModel):
 
     @model_validator(mode="after")
     def _sides(self) -> NetworkModel:
+        if self.host_bridge is not None:
+            _check_host_bridge(self)
         ours = self.mode in HYPERVISOR_MODES
-        for name in _ENGINE_ONLY if ours else _HYPERVISOR_ONLY:
-            value = getattr(self, name)
-            if value is not None and value != []:
+        wrong = () if self.host_bridge is not None else _ENGINE_ONLY if ours else _HYPERVISOR_ONLY
+        for name in wrong:
+            if _given(self, name):
                 where = ", ".join(engine.MODES if ours else HYPERVISOR_MODES)
                 raise ValueError(f'`{name}` does not go with mode "{self.mode}": it is for {where}')
         if not ours:
@@ -134,11 +89,48 @@ class NetworkModel(engine.NetworkModel):
             raise ValueError('`internal` is for networks of the engine: write mode = "isolated"')
         if self.attachable:
             raise ValueError("`attachable` is for networks of the engine")
-        if self.cidr is None and (self.mode != "isolated" or self.dhcp is not None or self.lease):
+        needs = self.mode != "isolated" or self.dhcp is not None or self.lease
+        if self.cidr is None and needs:
             raise ValueError(f'mode "{self.mode}" needs `cidr`, like "10.20.0.0/24"')
         if self.cidr is not None:
             _check_addresses(self)
+        _check_forwards(self)
         return self
+
+
+def _given(model: NetworkModel, name: str) -> bool:
+    return getattr(model, name) not in (None, [], False)
+
+
+def _check_host_bridge(model: NetworkModel) -> None:
+    if model.mode != "bridge":
+        raise ValueError(f'`host_bridge` goes with mode = "bridge", not with "{model.mode}"')
+    for name in ("cidr", *_ENGINE_ONLY, "internal", "attachable", *_ADDRESSED_ONLY):
+        if _given(model, name):
+            raise ValueError(f"`{name}` does not go with `host_bridge`: addresses come from the network outside")
+    if model.uri not in _SYSTEM:
+        raise ValueError("`host_bridge` is for qemu:///system; name another machine by `host`, not by `uri`")
+
+
+def _check_forwards(model: NetworkModel) -> None:
+    if not model.forward:
+        return
+    if model.mode == "isolated":
+        raise ValueError("`forward` does not go with an isolated network, which nothing leads into")
+    if model.uri not in _SYSTEM:
+        raise ValueError("`forward` is for qemu:///system; name another machine by `host`, not by `uri`")
+    seen: set[tuple[str, int, str | None]] = set()
+    for item in model.forward:
+        _inside(model, "forward.address", item.address)
+        if (item.protocol, item.host, item.ip) in seen:
+            raise ValueError(f"two `forward` blocks take port {item.host}/{item.protocol} of the host")
+        seen.add((item.protocol, item.host, item.ip))
+
+
+def _inside(model: NetworkModel, what: str, address: str) -> None:
+    network = ipaddress.ip_network(model.cidr or "")
+    if ipaddress.ip_address(address) not in network:
+        raise ValueError(f"{what} {address} is not inside {network}")
 
 
 def _check_addresses(model: NetworkModel) -> None:
@@ -148,8 +140,10 @@ def _check_addresses(model: NetworkModel) -> None:
     named = [("dhcp.start", model.dhcp.start), ("dhcp.end", model.dhcp.end)] if model.dhcp else []
     named += [("lease.address", lease.address) for lease in model.lease]
     for what, text in named:
-        if text is not None and ipaddress.ip_address(text) not in network:
-            raise ValueError(f"{what} {text} is not inside {network}")
+        if text is not None:
+            _inside(model, what, text)
+    if model.lease and model.dhcp is not None and not model.dhcp.enabled:
+        raise ValueError("`lease` needs addresses to be given: leave `enabled = false` out of `dhcp`")
     for what, values in (
         ("MAC address", [le.mac for le in model.lease]),
         ("address", [le.address for le in model.lease]),

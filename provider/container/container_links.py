@@ -12,7 +12,7 @@ from hythe.diagnostic import error
 from hythe.provider.container.client import Engine, EngineError
 from hythe.provider.container.container_networks import default_network, memberships
 from hythe.provider.container.container_spec import Links
-from hythe.provider.container.shared_network import is_shared, joined, resolver
+from hythe.provider.container.shared_network import is_shared, joined, refuse_host_bridge, resolver
 from hythe.provider.protocol import Attributes, Context, ProviderError, Referent
 from hythe.value import Reference
 
@@ -29,6 +29,7 @@ def links(context: Context, engine: Engine, attributes: Attributes, what: str) -
 
     def resolve(reference: Reference) -> Referent:
         there = context.resolve(reference)
+        refuse_host_bridge(there, what)
         if not is_shared(there):
             return there
         shared.append(there)

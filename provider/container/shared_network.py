@@ -33,6 +33,19 @@ def is_shared(there: Referent) -> bool:
     return there.kind == "network" and there.attributes.get("mode") in _MODES
 
 
+def refuse_host_bridge(there: Referent, what: str) -> None:
+    """Raise ProviderError for a network that stands for a bridge of the host."""
+    if there.kind == "network" and there.attributes.get("host_bridge"):
+        raise ProviderError(
+            error(
+                "Network of another sort",
+                f"{what}: {there.address} is a bridge of the host for VMs, on which the engine can give no addresses. "
+                'For a container beside machines outside, use a network with mode = "macvlan" and the bridge as its '
+                "`parent`.",
+            )
+        )
+
+
 def joined(engine: Engine, there: Referent, what: str) -> Referent:
     """The engine's network on that of the hypervisor, made when it is not there. Raises ProviderError."""
     if engine.kind == "podman":

@@ -1,6 +1,7 @@
-"""Networks of the hypervisor: nat, routed, isolated, with addresses and names given by libvirt's dnsmasq.
+"""Networks of the hypervisor: nat, routed, isolated, with addresses and names given by libvirt's dnsmasq, and bridges.
 
-Fixed leases and names are changed while machines are on the network; everything else replaces it.
+Fixed leases, names, forwarded ports and what is on a bridge are changed while machines are on the network; everything
+else replaces it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container import shared_network
 from hythe.provider.container.labels import whose
+from hythe.provider.host.bridge import Link
 from hythe.provider.protocol import (
     Attributes,
     Context,
     Found,
     Hint,
+    Host,
     Identity,
     Kind,
     Observed,
@@ -27,6 +30,7 @@ from hythe.provider.protocol import (
     ReadRequest,
 )
 from hythe.provider.schema import Effect, Path
+from hythe.provider.vm import forwards, network_bridge
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.marks import identity_of, uuid_of
 from hythe.provider.vm.network_xml import dhcp_host, dns_host, network_xml, observe
@@ -45,10 +49,19 @@ class HypervisorNetwork(Kind):
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """Give it a name when it has none, and let it be up."""
-        return {"name": context.default_name(), "active": True, "autostart": True} | desired, []
+        out = {"name": context.default_name(), "active": True, "autostart": True} | desired
+        given = out.get("forward")
+        if isinstance(given, list):
+            out["forward"] = [
+                {**f, "guest": f["host"]} if isinstance(f, dict) and "host" in f and "guest" not in f else f
+                for f in given
+            ]
+        return out, []
 
     def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
         """Names may be changed while the network is up, how they are answered may not."""
+        if path == ("host_bridge",):
+            return network_bridge.hint(before, after)
         if path != ("dns",):
             return None
         some, more = ({k: v for k, v in (d or {"enabled": True}).items() if k != "host"} for d in (before, after))
@@ -65,18 +78,21 @@ class HypervisorNetwork(Kind):
         if there is not None and there.findtext("uuid") != uuid_of(identity):
             raise ProviderError(_taken(hypervisor, name, there, identity.lineage))
         context.progress(f"creating network {name}")
-        text = render(network_xml(desired, identity))
         try:
+            network_bridge.put(context, desired, what)
+            text = render(network_xml(desired, identity))
             # defining the same one again is no error, and brings one that was left half-made up to date
             hypervisor.call(lambda c: c.networkDefineXML(text))
             _set_up(hypervisor, name, desired)
-        except LibvirtError as failure:
+            _forward(context, uuid_of(identity), desired, what)
+        except (LibvirtError, ProviderError) as failure:
             _discard(hypervisor, uuid_of(identity))
-            raise refused(failure, what) from failure
-        return _read_back(hypervisor, uuid_of(identity), desired)
+            self._clear(context, desired, uuid_of(identity))
+            raise refused(failure, what) if isinstance(failure, LibvirtError) else failure from failure
+        return _read_back(context, hypervisor, uuid_of(identity), desired)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
-        """Leases, names, whether it is up and whether it comes up with the host."""
+        """Leases, names, ports, a bridge's members, whether it is up and whether it comes up with the host."""
         hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
         id, what = before["id"], f'Changing network "{before.get("name")}"'
         try:
@@ -84,10 +100,13 @@ class HypervisorNetwork(Kind):
                 _update(hypervisor, id, _DHCP_HOST, _leases(before), _leases(desired))
             if "dns" in changed:
                 _update(hypervisor, id, _DNS_HOST, _names(before), _names(desired))
+            network_bridge.put(context, desired, what)
             _set_up(hypervisor, before["name"], desired)
+            if "forward" in changed or "active" in changed:
+                _forward(context, id, desired, what)
         except LibvirtError as failure:
             raise refused(failure, what) from failure
-        return _read_back(hypervisor, id, desired)
+        return _read_back(context, hypervisor, id, desired)
 
     def delete(self, context: Context, before: Attributes) -> None:
         """Take the network down and remove it."""
@@ -106,14 +125,24 @@ class HypervisorNetwork(Kind):
             # the engine's network that sits on the bridge goes first
             shared_network.remove(context.host, context.identity.id)
             _discard(hypervisor, id)
+            self._clear(context, before, id)
         except LibvirtError as failure:
             raise refused(failure, what) from failure
+
+    @staticmethod
+    def _clear(context: Context, attributes: Attributes, id: str) -> None:
+        """Remove what belongs to a network and is not libvirt's."""
+        if attributes.get("forward"):
+            forwards.remove(context.host, id)
+        if attributes.get("host_bridge") is not None:
+            network_bridge.remove(context, f'Removing the bridge of network "{attributes.get("name")}"')
 
     # -- looking -------------------------------------------------------------------------------
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
-        """Observe networks with one list call for each hypervisor."""
+        """Observe networks with one list call for each hypervisor, and one look at the host where that is needed."""
         out: dict[str, Observed] = {}
+        look = _Look(context.host)
         for uri in {r.attributes.get("uri") for r in requests}:
             found = _listed(context.host.hypervisor(uri))
             for request in requests:
@@ -122,13 +151,19 @@ class HypervisorNetwork(Kind):
                 item = found.get(str(request.attributes.get("id"))) or found.get(
                     uuid_of(Identity(context.lineage, request.address, request.id))
                 )
-                out[request.id] = Presence.ABSENT if item is None else _observe(item, request.attributes)
+                out[request.id] = Presence.ABSENT if item is None else look.observe(item, request.attributes)
         return out
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
         """Networks whose UUID is derived from the ids asked for. One that is not up was not finished."""
         found = self.read_many(context, [ReadRequest(r.id, r.address, _without_id(r.attributes)) for r in requests])
-        return {id: Found(o, complete=bool(o.get("active"))) for id, o in found.items() if isinstance(o, dict)}
+        out = {id: Found(o, complete=bool(o.get("active"))) for id, o in found.items() if isinstance(o, dict)}
+        for request in requests:
+            if request.id not in out and request.attributes.get("host_bridge") is not None:
+                id = uuid_of(Identity(context.lineage, request.address, request.id))
+                if network_bridge.left(context, request.id, id):
+                    out[request.id] = Found({**request.attributes, "id": id}, complete=False)
+        return out
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """Every network that carries the lineage."""
@@ -169,11 +204,38 @@ def _observe(item: dict[str, Any], known: Any) -> Attributes:
     return observe(item["xml"], known) | {"active": item["active"], "autostart": item["autostart"]}
 
 
-def _read_back(hypervisor: Hypervisor, id: str, known: Attributes) -> Attributes:
+class _Look:
+    """What is not in a network's definition, looked at once where an instance has it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._saved: str | None = None
+        self._links: dict[str, Link] | None = None
+
+    def observe(self, item: dict[str, Any], known: Any) -> Attributes:
+        """The arguments that describe a network."""
+        out = _observe(item, known)
+        if known.get("forward"):
+            if self._saved is None:
+                self._saved = forwards.saved(self.host)
+            found = forwards.parse(self._saved, forwards.chain_of(out["id"]))
+            out |= {"forward": found} if found else {}
+        if known.get("host_bridge") is not None and out.get("host_bridge"):
+            if self._links is None:
+                self._links = network_bridge.look(self.host, f'Reading network "{out["name"]}"')
+            network_bridge.observe(out, known["host_bridge"], self._links)
+        return out
+
+
+def _forward(context: Context, id: str, desired: Attributes, what: str) -> None:
+    forwards.put(context.host, id, str(desired.get("cidr")), desired.get("forward") or (), what)
+
+
+def _read_back(context: Context, hypervisor: Hypervisor, id: str, known: Attributes) -> Attributes:
     item = _listed(hypervisor).get(id)
     if item is None:
         raise ProviderError(error("Network vanished", f'Network "{known.get("name")}" is gone again. Plan again.'))
-    return _observe(item, known)
+    return _Look(context.host).observe(item, known)
 
 
 def _selected(hypervisor: Hypervisor, wanted: str, doing: str) -> Attributes:

@@ -52,6 +52,10 @@ def network_xml(attributes: Attributes, identity: Identity) -> Element:
     add(root, "name", attributes["name"])
     add(root, "uuid", uuid_of(identity))
     root.append(metadata(identity))
+    if attributes.get("host_bridge") is not None:
+        add(root, "forward", mode="bridge")
+        add(root, "bridge", name=attributes["host_bridge"].get("name") or bridge_name(identity))
+        return root
     if attributes["mode"] in _FORWARD:
         add(root, "forward", mode=_FORWARD[attributes["mode"]])
     # no spanning tree: nothing is on this bridge that could make a loop, and the first packets are not held back
@@ -120,6 +124,9 @@ def observe(root: Element, known: Mapping[str, Any]) -> Attributes:
     bridge = root.find("bridge")
     if bridge is not None and bridge.get("name"):
         out["bridge"] = bridge.get("name")
+    if out["mode"] == "bridge":
+        out["host_bridge"] = {"name": out.get("bridge", "")}
+        return out
     mtu, domain = root.find("mtu"), root.find("domain")
     if mtu is not None:
         out["mtu"] = int(mtu.get("size", "0"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from hythe.provider.container.place import HostReference, host_argument
-from hythe.provider.network_model import Interface, MacAddress
+from hythe.provider.network_blocks import Interface, MacAddress
 from hythe.provider.schema import Duration, Effect, Model, Ref, Size, attr, block
 from hythe.provider.vm.seed import check_user_data, check_yaml
 
