@@ -20,7 +20,8 @@ def test_scripts_parse_and_may_be_run(script: Path) -> None:
 
 def test_a_docker_that_answers_is_left_alone(docker: Any) -> None:
     several = [
-        subprocess.Popen([str(REPOSITORY / "scripts/engines.sh"), "docker"], stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen([str(REPOSITORY / "scripts/engines.sh"), "docker"], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
     ]
     assert {run.communicate(timeout=60)[0] for run in several} == {"engines: docker answers already\n"}
     assert docker.engine.request("GET", "/_ping").status == 200
