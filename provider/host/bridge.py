@@ -120,8 +120,11 @@ def problem(links: Mapping[str, Link], wish: Wish, what: str) -> Diagnostic | No
     return None
 
 
-def steps(links: Mapping[str, Link], wish: Wish) -> list[Step]:
-    """What is to be done, in order. An interface is marked before it bears the name that it is known by."""
+def steps(links: Mapping[str, Link], wish: Wish, released: Sequence[str] = ()) -> list[Step]:
+    """What is to be done, in order. An interface is marked before it bears the name that it is known by.
+
+    ``released`` are ports that it had by our doing. Guests' and containers' ports are left alone.
+    """
     out: list[Step] = []
     there = links.get(wish.name)
     if there is None:
@@ -140,9 +143,12 @@ def steps(links: Mapping[str, Link], wish: Wish) -> list[Step]:
             out.append(Step("master", name, {"of": wish.name}))
         if link is None or not link.up:
             out.append(Step("up", name))
-    for link in _others(links, wish.name):
-        if link.name not in ports:
-            out.append(Step("master", link.name, {"of": None}))
+    on = {name: link for name, link in links.items() if link.master == wish.name and name not in ports}
+    out += [
+        Step("master", name, {"of": None})
+        for name, link in sorted(on.items())
+        if name != wish.own_vlan and (name in released or link.kind not in _PASSING)
+    ]
     have = there.addresses if there else ()
     out += [Step("address", wish.name, {"address": a}) for a in wish.addresses if a not in have]
     gone = [a for a in have if a not in wish.addresses and not a.lower().startswith("fe80:")]

@@ -18,6 +18,7 @@ _LIBVIRT_IN = "LIBVIRT_FWI"
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 _MADE = ("-m", "conntrack", "--ctstate", "DNAT")
 _SECONDS = 30.0
+_TIMES = 20
 
 
 def chain_of(uuid: str) -> str:
@@ -131,7 +132,38 @@ def remove(host: Host, uuid: str) -> None:
 def _leave(host: Host, chain: str) -> None:
     """Take away the rules that enter the chains: they stand in the wrong place, or go altogether."""
     for table, rule in jumps(chain):
-        host.run(["iptables", "--wait", "10", "-t", table, "-D", *rule], timeout=_SECONDS)
+        _take_out(host, table, rule)
+
+
+def _take_out(host: Host, table: str, rule: Sequence[str]) -> None:
+    """Remove a rule, as often as it is there."""
+    for _ in range(_TIMES):
+        if host.run(["iptables", "--wait", "10", "-t", table, "-D", *rule], timeout=_SECONDS).code:
+            return
+
+
+def _passage(bridge: str) -> list[str]:
+    return ["FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"]
+
+
+def passes(text: str, bridge: str) -> bool:
+    """Whether frames may pass from one port of a bridge to another, as far as iptables-save tells."""
+    return not text or f"-A {' '.join(_passage(bridge))}" in text.splitlines()
+
+
+def let_pass(host: Host, bridge: str, what: str) -> None:
+    """Let frames pass between the ports of a bridge.
+
+    Where Docker is, the kernel shows them to iptables, and Docker has all refused that nobody lets pass.
+    """
+    if not passes(saved(host), bridge):
+        _check(host.run(["iptables", "--wait", "10", "-I", *_passage(bridge)], timeout=_SECONDS), what)
+
+
+def refuse_again(host: Host, bridge: str) -> None:
+    """Take back what :func:`let_pass` did; no error when there is nothing."""
+    if saved(host):
+        _take_out(host, "filter", _passage(bridge))
 
 
 def _check(done: Completed, what: str) -> None:

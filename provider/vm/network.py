@@ -100,7 +100,7 @@ class HypervisorNetwork(Kind):
                 _update(hypervisor, id, _DHCP_HOST, _leases(before), _leases(desired))
             if "dns" in changed:
                 _update(hypervisor, id, _DNS_HOST, _names(before), _names(desired))
-            network_bridge.put(context, desired, what)
+            network_bridge.put(context, desired, what, before)
             _set_up(hypervisor, before["name"], desired)
             if "forward" in changed or "active" in changed:
                 _forward(context, id, desired, what)
@@ -135,7 +135,7 @@ class HypervisorNetwork(Kind):
         if attributes.get("forward"):
             forwards.remove(context.host, id)
         if attributes.get("host_bridge") is not None:
-            network_bridge.remove(context, f'Removing the bridge of network "{attributes.get("name")}"')
+            network_bridge.remove(context, attributes, f'Removing the bridge of network "{attributes.get("name")}"')
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -216,15 +216,18 @@ class _Look:
         """The arguments that describe a network."""
         out = _observe(item, known)
         if known.get("forward"):
-            if self._saved is None:
-                self._saved = forwards.saved(self.host)
-            found = forwards.parse(self._saved, forwards.chain_of(out["id"]))
+            found = forwards.parse(self._rules(), forwards.chain_of(out["id"]))
             out |= {"forward": found} if found else {}
         if known.get("host_bridge") is not None and out.get("host_bridge"):
             if self._links is None:
                 self._links = network_bridge.look(self.host, f'Reading network "{out["name"]}"')
-            network_bridge.observe(out, known["host_bridge"], self._links)
+            network_bridge.observe(out, known["host_bridge"], self._links, self._rules())
         return out
+
+    def _rules(self) -> str:
+        if self._saved is None:
+            self._saved = forwards.saved(self.host)
+        return self._saved
 
 
 def _forward(context: Context, id: str, desired: Attributes, what: str) -> None:

@@ -9,9 +9,8 @@ from hythe.diagnostic import error
 from hythe.provider.host import bridge, bridge_links
 from hythe.provider.protocol import Attributes, Context, Hint, Host, ProviderError, ReadContext
 from hythe.provider.schema import Effect
+from hythe.provider.vm import forwards
 from hythe.provider.vm.marks import uuid_of
-
-_LIVE = ("ports", "vlan", "addresses", "stp")
 
 
 def hint(before: Any, after: Any) -> Hint:
@@ -28,7 +27,7 @@ def look(host: Host, what: str) -> dict[str, bridge.Link]:
     return bridge_links.links_of(host, what)
 
 
-def put(context: Context, desired: Attributes, what: str) -> None:
+def put(context: Context, desired: Attributes, what: str, before: Attributes | None = None) -> None:
     """See to the bridge: that it is there, or that it is as it shall be. Raises ProviderError."""
     block = desired.get("host_bridge")
     if block is None:
@@ -41,7 +40,9 @@ def put(context: Context, desired: Attributes, what: str) -> None:
     found = bridge.problem(links, wish, what)
     if found is not None:
         raise ProviderError(found)
-    bridge_links.carry_out(context.host, bridge.steps(links, wish), what)
+    released = ((before or {}).get("host_bridge") or {}).get("ports") or ()
+    bridge_links.carry_out(context.host, bridge.steps(links, wish, released), what)
+    forwards.let_pass(context.host, wish.name, what)
 
 
 def _expect(links: Mapping[str, bridge.Link], name: str, what: str) -> None:
@@ -58,12 +59,15 @@ def _expect(links: Mapping[str, bridge.Link], name: str, what: str) -> None:
     )
 
 
-def remove(context: Context, what: str) -> None:
+def remove(context: Context, attributes: Attributes, what: str) -> None:
     """Remove the bridge and the VLAN that were made for a network; others' bridges stay. Raises ProviderError."""
+    if not bridge.is_made(attributes["host_bridge"]):
+        return
     identity = context.identity
     links = look(context.host, what)
     steps = bridge.removal(links, identity.lineage, identity.id, _names(uuid_of(identity)))
     bridge_links.carry_out(context.host, steps, what)
+    forwards.refuse_again(context.host, bridge.wish_of(attributes["host_bridge"], identity, uuid_of(identity)).name)
 
 
 def left(context: ReadContext, id: str, uuid: str) -> bool:
@@ -72,12 +76,16 @@ def left(context: ReadContext, id: str, uuid: str) -> bool:
     return bool(bridge.removal(links, context.lineage, id, _names(uuid)))
 
 
-def observe(out: Attributes, known: Mapping[str, Any], links: Mapping[str, bridge.Link]) -> None:
-    """Complete what was observed of a network by what is observed of its bridge."""
+def observe(out: Attributes, known: Mapping[str, Any], links: Mapping[str, bridge.Link], rules: str) -> None:
+    """Complete what was observed of a network by what is observed of its bridge.
+
+    It counts as down while the bridge is, or where nothing may pass between its ports (``rules`` are iptables').
+    """
     asked = {**known, "name": out["host_bridge"]["name"]} if known.get("name") else known
     block, there = bridge.observe(links, asked, str(out["id"]))
     out["host_bridge"] = block if block["name"] == out["host_bridge"]["name"] else out["host_bridge"]
-    out["active"] = bool(out["active"]) and there
+    open_ = not bridge.is_made(known) or forwards.passes(rules, str(block["name"]))
+    out["active"] = bool(out["active"]) and there and open_
 
 
 def _names(uuid: str) -> list[str]:
