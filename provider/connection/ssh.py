@@ -34,6 +34,8 @@ _OPEN_SECONDS = 30.0
 _CHUNK = 1 << 16
 _TRIES = 5
 _CONNECT_FAILED = 2
+_NO_CODE = -1
+"""What stands for the exit code of a program that was killed, or whose end nobody told."""
 _T = TypeVar("_T")
 
 
@@ -176,10 +178,6 @@ class SshHost:
                 progressed = True
             if channel.exit_status_ready() and not channel.recv_ready() and not channel.recv_stderr_ready():
                 break
-            if channel.closed or not channel.get_transport().is_active():
-                if not channel.exit_status_ready():
-                    raise HostUnreachable(_broken(self.settings.where, EOFError("the connection broke")))
-                break
             if end is not None and time.monotonic() > end:
                 raise ProviderError(
                     error(
@@ -190,7 +188,10 @@ class SshHost:
             if not progressed:
                 channel.status_event.wait(0.02)
         _drain(channel, out, err)
-        return Completed(tuple(argv), channel.recv_exit_status(), bytes(out), bytes(err))
+        code = channel.recv_exit_status()
+        if code == _NO_CODE and _has_ended(channel.get_transport()):
+            raise self.lost(EOFError("it ended before the program did"))
+        return Completed(tuple(argv), code, bytes(out), bytes(err))
 
     def files(self) -> HostFiles:
         """Access to the machine's files, over SFTP."""
@@ -381,6 +382,16 @@ def _no_channel(where: str, failure: Exception) -> Diagnostic:
         "forwarding (AllowStreamLocalForwarding, AllowTcpForwarding), allow few sessions (MaxSessions), or nothing "
         "listens where the channel leads.",
     )
+
+
+def _has_ended(transport: Any) -> bool:
+    """Whether a connection is gone; its channels learn of that a little before it says so itself."""
+    end = time.monotonic() + 1
+    while transport.is_active():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _broken(where: str, failure: BaseException) -> Diagnostic:

@@ -136,3 +136,62 @@ def test_docker_host_over_ssh(workspace: Any, server: Any, monkeypatch: pytest.M
     work.apply()
     assert work.listed("volumes") == {f"{work.prefix}-v"}
     work.ok("destroy", "--auto-approve")
+
+
+def test_a_connection_that_breaks_in_the_middle(workspace: Any, server: Any, tmp_path: Path) -> None:
+    work = workspace
+    port, key, login = server
+    (work.folder / "key").write_bytes(login.read_bytes())
+    (work.folder / "key").chmod(0o600)
+    target = tmp_path / "target"
+    target.mkdir()
+    text = CONFIG.replace("PORT", str(port)).replace("HOSTKEY", key).replace("FOLDER", str(target))
+    slow = f"echo ran >>{target}/log; touch {target}/begun; sleep 4; touch {target}/made"
+    work.write(text.replace(f'create = "touch {target}/made"', f'create = "{slow}"'))
+    process = work.start("apply", "--auto-approve")
+    work.eventually(lambda: (target / "begun").exists(), 60)
+    listening = subprocess.run(["pgrep", "-f", f"sshd.*{tmp_path}/sshd/config"], capture_output=True, text=True)
+    for parent in listening.stdout.split():
+        subprocess.run(["pkill", "-9", "-P", parent], check=False)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, out + err
+    assert "Traceback" not in out + err
+    assert f"The connection to root@127.0.0.1:{port} broke" in out + err
+    work.apply()
+    assert len(work.listed("containers")) == 1
+    # run once more, or found done by what goes on without the connection
+    assert set((target / "log").read_text().split()) == {"ran"}
+    work.ok("destroy", "--auto-approve")
+    assert not any(work.everything().values())
+
+
+def test_a_terminal_in_a_container_over_ssh(workspace: Any, server: Any, tmp_path: Path) -> None:
+    import pty
+    import sys
+
+    work = workspace
+    port, key, login = server
+    (work.folder / "key").write_bytes(login.read_bytes())
+    (work.folder / "key").chmod(0o600)
+    work.write(CONFIG.replace("PORT", str(port)).replace("HOSTKEY", key).replace("FOLDER", str(tmp_path / "t")))
+    work.ok("apply", "--auto-approve", "--target", "container.c")
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "hythe", "exec", "-it", "container.c", "--", "sh"]
+    process = subprocess.Popen(argv, cwd=work.folder, env=work.environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+
+    def expect(text: bytes) -> None:
+        seen = b""
+        while text not in seen:
+            seen += os.read(ours, 4096)
+
+    try:
+        # what is typed before the shell is there is dropped, as with every change of a terminal to raw
+        expect(b"# ")
+        os.write(ours, b"echo $((6 * 7)); test -t 0 && echo terminal; exit 5\n")
+        expect(b"\r\n42\r\nterminal\r\n")
+        assert process.wait(30) == 5
+    finally:
+        process.kill()
+        os.close(ours)
+    work.ok("destroy", "--auto-approve")
