@@ -44,7 +44,10 @@ class VolumeModel(engine.VolumeModel):
         description="Size (disk). It grows while a VM uses it; making it smaller loses its content.", effect=Effect.LIVE
     )
     format: Literal["qcow2", "raw"] | None = attr(
-        description="Format of the file (disk). By default qcow2.", data_loss=True
+        description="Format (disk). By default that of `source`, else qcow2, in a pool without files (such as a volume "
+        "group) raw.",
+        engine_default=True,
+        data_loss=True,
     )
     backing: DiskImageReference | None = attr(description="Disk image that it is a layer on (disk).", data_loss=True)
     source: str | None = attr(

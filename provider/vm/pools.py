@@ -20,6 +20,7 @@ from hythe.provider.vm.xml import add, element, parse, render
 DEFAULT, OWN = "default", "hythe"
 """The pool that is used where there is one, and the one that Hythe makes otherwise."""
 _SYSTEM_FOLDER = "/var/lib/libvirt/images/hythe"
+_DEVICES = frozenset({"logical", "disk", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "zfs"})
 _RUNNING = 2
 _SPARSE = 1
 _CHUNK = 1 << 18
@@ -36,6 +37,11 @@ class PoolInfo:
     path: str
     type: str
     available: int
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether its volumes are files, unlike those of a volume group or a whole disk."""
+        return self.type not in _DEVICES
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ was filled with.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,12 @@ _KEPT = (
     "format",
 )
 _BYTES = 1
+_SECTOR, _EXTENT = 512, 4 << 20
+"""What sizes are rounded up to in a file, and in a volume group."""
+_NO_SUPPORT = 3
+_DATA_FILE = 4
+"""Bit of a qcow2 file's features: its data is in another file."""
+_QCOW = b"QFI\xfb"
 
 
 class DiskVolume(Kind):
@@ -76,6 +83,13 @@ class DiskVolume(Kind):
             return Hint(Effect.REPLACE, "a disk is filled only when it is made", data_loss=True)
         return None
 
+    def equal(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> bool:
+        """A size that the pool rounded up is the one asked for; qcow2 is what a disk is that says nothing."""
+        if path == ("size",) and isinstance(before, int) and isinstance(after, int):
+            grain = _EXTENT if str(old.get("path", "")).startswith("/dev/") else _SECTOR
+            return 0 <= before - after < grain
+        return path == ("format",) and (before or "qcow2") == after
+
     # -- making and removing -------------------------------------------------------------------
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
@@ -86,6 +100,7 @@ class DiskVolume(Kind):
         name = file_name(desired, context.identity)
         context.progress(f"creating volume {desired['name']}")
         try:
+            form = _format(context, pool, desired, what)
             pools.delete_volume(hypervisor, pool.name, name, what)
             if desired.get("source"):
                 self._fill(context, hypervisor, pool.name, name, desired, what)
@@ -97,7 +112,7 @@ class DiskVolume(Kind):
                     pool.name,
                     name,
                     capacity=capacity,
-                    format=desired.get("format") or "qcow2",
+                    format=form,
                     what=what,
                     backing=backing[:2] if backing else None,
                 )
@@ -108,16 +123,13 @@ class DiskVolume(Kind):
         facts = pools.find_volume(hypervisor, pool.name, name)
         if facts is None:
             raise ProviderError(error("Volume vanished", f"{what}: it is gone again. Plan again."))
-        return _observe(facts, desired)
+        return _observe(facts, {**desired, "format": form})
 
     def _fill(
         self, context: Context, hypervisor: Hypervisor, pool: str, name: str, desired: Attributes, what: str
     ) -> None:
         path = located(context.base_dir, desired["source"])
-        try:
-            length = os.path.getsize(path)
-        except OSError as failure:
-            raise ProviderError(error("File cannot be read", f"{what}: {path}: {failure.strerror}.")) from failure
+        length = os.path.getsize(path)
         pools.create_volume(hypervisor, pool, name, capacity=length, format="raw", what=what)
         pools.upload(hypervisor, pool, name, path, what, context.progress, context.check)
         pools.list_volumes(hypervisor, pool, refresh=True)
@@ -138,8 +150,9 @@ class DiskVolume(Kind):
         if "size" in changed and isinstance(wanted, int) and wanted > facts.capacity:
             context.progress(f"growing volume {before['name']}")
             user = _running_user(hypervisor, facts.path)
+            wanted = -(-wanted // _SECTOR) * _SECTOR
             if user is None:
-                pools.resize_volume(hypervisor, facts.pool, facts.name, wanted, what)
+                _grow(hypervisor, facts, wanted, what)
             else:
                 uuid, target = user
                 try:
@@ -220,11 +233,80 @@ class DiskVolume(Kind):
 
 
 def file_name(attributes: Mapping[str, Any], identity: Identity) -> str:
-    """The name in the pool: an imported one keeps its own."""
+    """The name in the pool: of one that is there its own, else one made of the instance's id."""
+    if attributes.get("path"):
+        return os.path.basename(str(attributes["path"]))
     if attributes.get("imported"):
         return str(attributes["name"])
-    form = attributes.get("format") or "qcow2"
+    form = attributes.get("format") or ("raw" if attributes.get("source") else "qcow2")
     return f"{attributes['name']}.{identity.id[:8]}.{form if form == 'qcow2' else 'img'}"
+
+
+def _format(context: Context, pool: pools.PoolInfo, desired: Attributes, what: str) -> str:
+    """The format of a new disk: the one asked for, else that of the file, else the pool's. Raises ProviderError."""
+    wanted = desired.get("format")
+    source = desired.get("source")
+    found = wanted or ("qcow2" if pool.holds_files else "raw")
+    if source:
+        path = located(context.base_dir, source)
+        found = _format_of(path, what)
+        if wanted not in (None, found):
+            raise ProviderError(
+                error(
+                    "File of another format",
+                    f'{what}: {path} is {found}, and the disk shall be {wanted}. Write format = "{found}", or convert '
+                    f"the file (`qemu-img convert -O {wanted}`).",
+                )
+            )
+    if not pool.holds_files and (found == "qcow2" or desired.get("backing")):
+        raise ProviderError(
+            error(
+                "Pool without files",
+                f'{what}: storage pool "{pool.name}" (type {pool.type}) keeps no files, so its disks are raw, and not '
+                'layers on an image. Write format = "raw" without `backing`, or name a pool of type dir.',
+            )
+        )
+    return str(found)
+
+
+def _format_of(path: str, what: str) -> str:
+    """What a file is. One that leads to other files is refused: it could name any file of the hypervisor's machine."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(80).ljust(80, b"\0")
+    except OSError as failure:
+        raise ProviderError(error("File cannot be read", f"{what}: {path}: {failure.strerror}.")) from failure
+    magic, version, backing, features = struct.unpack_from(">4sIQ56xQ", head)
+    if magic != _QCOW:
+        return "raw"
+    if backing or (version > 2 and features & _DATA_FILE):
+        raise ProviderError(
+            error(
+                "Disk image leads to another file",
+                f"{what}: {path} is a layer on other files, or keeps its data in one. Flatten it first: `qemu-img "
+                "convert -O qcow2 IN OUT`.",
+            )
+        )
+    return "qcow2"
+
+
+def _grow(hypervisor: Hypervisor, facts: pools.VolumeFacts, wanted: int, what: str) -> None:
+    """Make a disk larger that no running VM uses. Raises ProviderError."""
+    try:
+        hypervisor.call(
+            lambda c: c.storagePoolLookupByName(facts.pool).storageVolLookupByName(facts.name).resize(wanted, 0)
+        )
+    except LibvirtError as failure:
+        if failure.code != _NO_SUPPORT:
+            raise refused(failure, what) from failure
+        raise ProviderError(
+            error(
+                "Pool cannot grow volumes",
+                f'{what}: libvirt cannot do that in pool "{facts.pool}". Do it on the machine (in a volume group: '
+                f"`sudo lvextend --size {wanted}b {facts.path}`, then `virsh pool-refresh {facts.pool}`), and plan "
+                "again.",
+            )
+        ) from failure
 
 
 def _backing(context: Context, desired: Attributes) -> tuple[str, str, int] | None:
@@ -242,6 +324,8 @@ def _observe(facts: pools.VolumeFacts, known: Mapping[str, Any]) -> Attributes:
     out |= {k: known[k] for k in _KEPT if known.get(k) is not None}
     out |= {"pool": facts.pool, "path": facts.path, "capacity": facts.capacity}
     out.setdefault("name", facts.name)
+    # the format is never what the pool takes the content for: a guest could write a raw disk that looks like qcow2,
+    # and so have files of the machine opened for it
     if known.get("size") is not None:
         out["size"] = facts.capacity
     if known.get("imported") and facts.format != "qcow2":
