@@ -117,8 +117,7 @@ class HostBridge(Model):
 
     name: Interface | None = attr(
         description="Name of the bridge. Alone, without the other arguments, it must be there. Left out, the bridge "
-        "that is made gets a name of the network's identity.",
-        engine_default=True,
+        "that is made gets a name of the network's identity, which `bridge` tells.",
     )
     ports: list[Interface] | None = attr(
         description="Interfaces of the host that are put onto it, such as a second network card. Must have no "

@@ -35,7 +35,7 @@ def is_shared(there: Referent) -> bool:
 
 def refuse_host_bridge(there: Referent, what: str) -> None:
     """Raise ProviderError for a network that stands for a bridge of the host."""
-    if there.kind == "network" and there.attributes.get("host_bridge"):
+    if there.kind == "network" and there.attributes.get("host_bridge") is not None:
         raise ProviderError(
             error(
                 "Network of another sort",

@@ -183,10 +183,9 @@ def removal(links: Mapping[str, Link], lineage: str, id: str, names: Sequence[st
     return [Step("delete", name) for name in gone]
 
 
-def observe(links: Mapping[str, Link], block: Mapping[str, Any], uuid: str) -> tuple[dict[str, Any], bool]:
-    """A ``host_bridge`` block as it is, and whether the bridge is there and up."""
-    name = str(block.get("name") or f"hy-{uuid.replace('-', '')[:10]}")
-    out: dict[str, Any] = {"name": name}
+def observe(links: Mapping[str, Link], block: Mapping[str, Any], name: str) -> tuple[dict[str, Any], bool]:
+    """A ``host_bridge`` block as it is, without the bridge's name, and whether the bridge is there and up."""
+    out: dict[str, Any] = {}
     there = links.get(name)
     if not is_made(block) or there is None:
         return out, there is not None and there.up

@@ -61,7 +61,7 @@ class HypervisorNetwork(Kind):
     def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
         """Names may be changed while the network is up, how they are answered may not."""
         if path == ("host_bridge",):
-            return network_bridge.hint(before, after)
+            return network_bridge.hint(before, after, old)
         if path != ("dns",):
             return None
         some, more = ({k: v for k, v in (d or {"enabled": True}).items() if k != "host"} for d in (before, after))
@@ -218,7 +218,7 @@ class _Look:
         if known.get("forward"):
             found = forwards.parse(self._rules(), forwards.chain_of(out["id"]))
             out |= {"forward": found} if found else {}
-        if known.get("host_bridge") is not None and out.get("host_bridge"):
+        if known.get("host_bridge") is not None and "host_bridge" in out:
             if self._links is None:
                 self._links = network_bridge.look(self.host, f'Reading network "{out["name"]}"')
             network_bridge.observe(out, known["host_bridge"], self._links, self._rules())

@@ -13,13 +13,12 @@ from hythe.provider.vm import forwards
 from hythe.provider.vm.marks import uuid_of
 
 
-def hint(before: Any, after: Any) -> Hint:
+def hint(before: Any, after: Any, old: Attributes) -> Hint:
     """What is on a bridge that Hythe made is changed in place; which bridge it is, is not."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return Hint(Effect.REPLACE)
-    named = after.get("name") in (None, before.get("name"))
-    made = bridge.is_made(after) and (before.get("name") is None or bridge.is_made(before) or after.get("name") is None)
-    return Hint(Effect.LIVE if named and made else Effect.REPLACE)
+    same = after.get("name") in (None, before.get("name") or old.get("bridge"))
+    return Hint(Effect.LIVE if same and bridge.is_made(before) and bridge.is_made(after) else Effect.REPLACE)
 
 
 def look(host: Host, what: str) -> dict[str, bridge.Link]:
@@ -81,10 +80,10 @@ def observe(out: Attributes, known: Mapping[str, Any], links: Mapping[str, bridg
 
     It counts as down while the bridge is, or where nothing may pass between its ports (``rules`` are iptables').
     """
-    asked = {**known, "name": out["host_bridge"]["name"]} if known.get("name") else known
-    block, there = bridge.observe(links, asked, str(out["id"]))
-    out["host_bridge"] = block if block["name"] == out["host_bridge"]["name"] else out["host_bridge"]
-    open_ = not bridge.is_made(known) or forwards.passes(rules, str(block["name"]))
+    name = str(out["host_bridge"]["name"])
+    block, there = bridge.observe(links, known, name)
+    out["host_bridge"] = ({"name": name} if known.get("name") else {}) | block
+    open_ = not bridge.is_made(known) or forwards.passes(rules, name)
     out["active"] = bool(out["active"]) and there and open_
 
 

@@ -96,7 +96,7 @@ class Maker:
         if not isinstance(network, Reference):
             return None if network is None else str(network)
         told = self.context.resolve(network).attributes
-        if told.get("mode") not in ("nat", "routed", "isolated") and not told.get("host_bridge"):
+        if told.get("mode") not in ("nat", "routed", "isolated") and told.get("host_bridge") is None:
             raise ProviderError(
                 error(
                     "Network of another sort",
