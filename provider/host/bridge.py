@@ -134,9 +134,12 @@ def steps(links: Mapping[str, Link], wish: Wish, released: Sequence[str] = ()) -
     if (there.stp if there else False) != wish.stp:
         out.append(Step("stp", wish.name, {"on": wish.stp}))
     ports = list(wish.ports)
-    out += _vlan(links, wish)
+    made = _vlan(links, wish)
+    out += made
     if wish.vlan:
         ports.append(wish.own_vlan)
+    if any(step.verb == "delete" for step in made):
+        links = {name: link for name, link in links.items() if name != wish.own_vlan}
     for name in sorted(ports):
         link = links.get(name)
         if link is None or link.master != wish.name or there is None:
@@ -149,13 +152,18 @@ def steps(links: Mapping[str, Link], wish: Wish, released: Sequence[str] = ()) -
         for name, link in sorted(on.items())
         if name != wish.own_vlan and (name in released or link.kind not in _PASSING)
     ]
-    have = there.addresses if there else ()
-    out += [Step("address", wish.name, {"address": a}) for a in wish.addresses if a not in have]
-    gone = [a for a in have if a not in wish.addresses and not a.lower().startswith("fe80:")]
-    out += [Step("no-address", wish.name, {"address": a}) for a in gone]
+    out += _addresses(there.addresses if there else (), wish)
     if there is None or not there.up:
         out.append(Step("up", wish.name))
     return out
+
+
+def _addresses(have: Sequence[str], wish: Wish) -> list[Step]:
+    gone = [a for a in have if a not in wish.addresses and not a.lower().startswith("fe80:")]
+    # with the first address of a range the kernel takes away the others of it
+    missing = [a for a in wish.addresses if a not in have or (gone and ":" not in a)]
+    out = [Step("no-address", wish.name, {"address": a}) for a in gone]
+    return out + [Step("address", wish.name, {"address": a}) for a in missing]
 
 
 def _made(links: Mapping[str, Link], name: str, wish: Wish, details: Mapping[str, Any]) -> list[Step]:
@@ -231,6 +239,6 @@ def argv(step: Step) -> list[str]:
         case "up":
             return ["ip", "link", "set", name, "up"]
         case "address":
-            return ["ip", "address", "add", told["address"], "dev", name]
+            return ["ip", "address", "replace", told["address"], "dev", name]
         case _:
             return ["ip", "address", "delete", told["address"], "dev", name]

@@ -117,7 +117,7 @@ def _netlink(steps: Sequence[Step], what: str) -> None:
             except NetlinkError as failure:
                 if (step.verb, failure.code) in (("delete", _NO_SUCH_DEVICE), ("no-address", _NO_ADDRESS)):
                     continue
-                if failure.code == _EXISTS and step.verb in ("add", "address"):
+                if failure.code == _EXISTS and step.verb == "add":
                     continue
                 raise _failed(step, _words(failure), what) from failure
 
@@ -156,7 +156,7 @@ def _one(netlink: Any, step: Step) -> None:
         case _:
             address, _, prefix = told["address"].partition("/")
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            verb = "add" if step.verb == "address" else "del"
+            verb = "replace" if step.verb == "address" else "del"
             netlink.addr(verb, index=index, address=address, prefixlen=int(prefix), family=family)
 
 
