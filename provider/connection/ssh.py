@@ -357,9 +357,15 @@ def pumped(channel: Any, ended: Callable[[], None] = lambda: None) -> socket.soc
 
 
 def _feed(channel: Any, data: bytes) -> None:
+    at = 0
     with contextlib.suppress(OSError):  # the program may not want all of it
-        if data:
-            channel.sendall(data)
+        while at < len(data):
+            try:
+                at += channel.send(data[at : at + _CHUNK])
+            except TimeoutError:
+                # a program that reads slowly, or one that has ended without reading
+                if channel.closed or channel.exit_status_ready():
+                    return
         channel.shutdown_write()
 
 

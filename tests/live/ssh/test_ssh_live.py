@@ -40,6 +40,9 @@ def test_programs_run_as_they_are_written(host: SshHost) -> None:
     done = host.run(argv)
     assert done.stdout.decode() == "a b|$HOME|it's; rm -rf /|\"||*|"
     assert host.run(["cat"], stdin=b"x" * 3_000_000).stdout == b"x" * 3_000_000
+    # one that reads slowly is given all of it too
+    slow = host.run(["sh", "-c", "sleep 2; wc -c"], stdin=b"x" * 5_000_000, timeout=60)
+    assert slow.stdout.split() == [b"5000000"]
     failed = host.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (failed.code, failed.stdout, failed.stderr) == (3, b"out\n", b"err\n")
     assert host.run(["no-such-program"]).code == 127
