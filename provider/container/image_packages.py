@@ -7,22 +7,55 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hythe.diagnostic import error
+from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import ProviderError
 
 _RECIPE = 1
 """Part of the cache's key: raise it when the same arguments make something else."""
 
-_KEPT_LINES = 20
+_KEPT_LINES = 40
+_TOLD_LINES = 12
+_CHATTER = ("I: ", "W: ", "Get:", "Hit:", "Ign:", "Reading ", "Building ", "E: mmdebstrap failed to run")
+_CAUSES = (
+    (
+        re.compile(r"does not have a Release file"),
+        "Suite not found",
+        'there is no suite "{suite}" at {mirror}. Correct `suite`, or name a `mirror` that has it. ',
+    ),
+    (
+        re.compile(r"Unable to locate package|has no installation candidate"),
+        "Package not found",
+        '"{suite}" has no such package in its `components` (by default main). Correct `include`. ',
+    ),
+    (
+        re.compile(r"NO_PUBKEY|is not signed|not trusted"),
+        "Archive not trusted",
+        "this machine has no key for {mirror}. Install the distribution's keyring (as debian-archive-keyring, "
+        "ubuntu-keyring). ",
+    ),
+    (
+        re.compile(r"No space left"),
+        "No space left",
+        "the disk is full that holds the cache, or temporary files. Free some space, or set XDG_CACHE_HOME and TMPDIR "
+        "to folders with more. ",
+    ),
+    (
+        re.compile(r"Could not connect|Could not resolve|Temporary failure|timed out|Failed to fetch"),
+        "Packages not fetched",
+        "{mirror} cannot be reached. Check the network and its proxy (http_proxy), or name another `mirror`. ",
+    ),
+)
+"""What mmdebstrap and apt say, and what that is in the user's terms."""
 
 
 def cache_folder() -> str:
@@ -82,21 +115,33 @@ def _make(
         made = f"{path}.{os.getpid()}.part"
         argv = [program, *arguments(packages, platform, work), packages["suite"], made]
         argv += [packages["mirror"]] if packages.get("mirror") else []
-        progress(f"{what.lower()}: installing packages of {packages['suite']}")
+        progress(f"{what[:1].lower()}{what[1:]}: installing packages of {packages['suite']}")
         try:
             code, tail = _run(argv, what, progress, check)
             if code != 0:
-                said = "".join(f"\n  {line}" for line in tail)
-                raise ProviderError(error("mmdebstrap failed", f"{what}: mmdebstrap ended with code {code}:{said}"))
+                raise ProviderError(explain(tail, code, packages, what))
             os.replace(made, path)
         finally:
             if os.path.exists(made):
                 os.unlink(made)
 
 
+def explain(tail: Sequence[str], code: int, packages: Mapping[str, Any], what: str) -> Diagnostic:
+    """The diagnostic of an mmdebstrap that ended with ``code``; ``tail`` are its last lines."""
+    said = [line for line in tail if not line.startswith(_CHATTER)]
+    whole = "\n".join(said)
+    summary, fix = next(
+        ((summary, fix) for pattern, summary, fix in _CAUSES if pattern.search(whole)), ("mmdebstrap failed", "")
+    )
+    suite, mirror = packages["suite"], packages.get("mirror") or "the distribution's own servers"
+    fix = fix.format(suite=suite, mirror=mirror)
+    lines = "".join(f"\n  {line}" for line in said[-_TOLD_LINES:])
+    return error(summary, f"{what}: {fix}mmdebstrap ended with code {code}:{lines}")
+
+
 def arguments(packages: Mapping[str, Any], platform: str | None, work: str) -> list[str]:
     """mmdebstrap's options; what it needs as files is written below ``work``."""
-    out = [f"--variant={packages['variant']}", "--format=tar", "--quiet"]
+    out = [f"--variant={packages['variant']}", "--format=tar"]
     out.append(f"--components={','.join(packages.get('components') or ['main'])}")
     if packages.get("include"):
         out.append(f"--include={','.join(sorted(packages['include']))}")
@@ -143,7 +188,7 @@ def _run(
             line = raw.decode("utf-8", "replace").strip()
             if line:
                 tail.append(line)
-                progress(f"{what.lower()}: {line}")
+                progress(f"{what[:1].lower()}{what[1:]}: {line.removeprefix('I: ').removesuffix('...')}")
         return running.wait(), list(tail)
     finally:
         if running.poll() is None:

@@ -7,7 +7,9 @@ are of, and a last, empty volume tells that all is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +24,7 @@ from hythe.provider.protocol import (
     Attributes,
     Context,
     Found,
-    Identity,
+    Hint,
     Kind,
     Observed,
     Owned,
@@ -32,11 +34,12 @@ from hythe.provider.protocol import (
     ReadContext,
     ReadRequest,
 )
-from hythe.provider.schema import Model, Size, attr, block
+from hythe.provider.schema import Effect, Model, Path, Size, attr, block
 from hythe.provider.vm import pools
-from hythe.provider.vm.client import Hypervisor
-from hythe.provider.vm.image_build import BuiltImage, build_key, build_packages
-from hythe.provider.vm.image_fetch import fetched, is_url
+from hythe.provider.vm.client import Hypervisor, LibvirtError
+from hythe.provider.vm.image_build import CMDLINE, BuiltImage, build_key, build_packages
+from hythe.provider.vm.image_download import is_url
+from hythe.provider.vm.image_fetch import fetched
 from hythe.provider.vm.xml import parse
 from hythe.value import STRING, Unknown, is_known
 
@@ -46,8 +49,13 @@ if TYPE_CHECKING:
 _CHECKSUM = re.compile(r"(sha256|sha512):([0-9a-fA-F]+)")
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}")
-_PARTS = ("disk.qcow2", "kernel", "initrd")
+_DISK = "disk.qcow2"
+_PARTS = (_DISK, "kernel", "initrd")
 _COMPLETE = "complete"
+_CONTENT = frozenset({"content_hash", "source", "checksum", "packages", "size"})
+"""Arguments that tell what is in an image, and change nothing where that stays the same."""
+_LACKS = " without its "
+_LAYER = re.compile(r"(.+)\.[0-9a-f]{8}\.[^.]+(?:\.[^.]+)?")
 
 
 def _checksum(value: str) -> str:
@@ -100,6 +108,7 @@ class DiskImageModel(Model):
     kernel_path: str | None = attr(description="Kernel that VMs boot directly.", computed=True)
     initrd_path: str | None = attr(description="Its initial RAM disk.", computed=True)
     boot_cmdline: str | None = attr(description="Its command line.", computed=True)
+    imported: bool | None = attr(description="Whether it was taken into the state as it was.", computed=True)
 
     @model_validator(mode="after")
     def _one_source(self) -> DiskImageModel:
@@ -165,7 +174,32 @@ class DiskImage(Kind):
         else:
             told, found = digest(context, source.removeprefix("file://"), "source")
             out |= {"content_hash": told} if told is not None else {}
+            wanted = desired.get("checksum")
+            if told is not None and wanted and wanted.startswith("sha256:") and wanted != told:
+                found = [
+                    error(
+                        "Checksum does not match",
+                        f"{context.block}: {source} has the {told}, and `checksum` asks for {wanted}. Correct "
+                        "`checksum` if this is the file you mean.",
+                    )
+                ]
         return out, found
+
+    def hint(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> Hint | None:
+        """The same content from elsewhere is the same image, and one that was imported is what is declared."""
+        if path[0] not in _CONTENT:
+            return None
+        has, wanted = old.get("content_hash"), new.get("content_hash")
+        if has is None and old.get("imported"):
+            return Hint(Effect.LIVE, "what was imported is taken for what is declared")
+        if not isinstance(has, str) or not is_known(wanted):
+            return None
+        if has == wanted:
+            return Hint(Effect.LIVE, "its content stays the same")
+        content, lacks, part = has.partition(_LACKS)
+        if lacks and content == wanted:
+            return Hint(Effect.LIVE, f"its {part} is put there again")
+        return None
 
     def created_first(self, attributes: Attributes) -> bool:
         """VMs go from the old one to the new one."""
@@ -177,45 +211,26 @@ class DiskImage(Kind):
         """Build or fetch it, and put it into the pool; what an earlier, interrupted call put there is put again."""
         hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
         what = f'Making disk image "{desired["name"]}"'
-        built = _built(context, desired, what)
+        # what cannot be put anywhere need not be made
         pool = pools.ensure_pool(hypervisor, desired.get("pool"))
         try:
-            self._put(context, hypervisor, pool, desired, built, what)
+            built = _built(context, desired, what)
+            # an empty pool may have gone in the meantime, with the last image of another project
+            pool = pools.ensure_pool(hypervisor, desired.get("pool"))
+            _put(context, hypervisor, pool.name, desired, built, what)
         except BaseException:
-            _remove(hypervisor, pool.name, context.identity, what)
-            pools.release_pool(hypervisor, pool.name)
+            with contextlib.suppress(ProviderError, LibvirtError):
+                _remove(hypervisor, pool.name, desired, context.identity.id, what)
+                pools.release_pool(hypervisor, pool.name)
             raise
-        found = _volumes(hypervisor, pool.name, context.identity.id, refresh=True)
+        found = _own(pools.list_volumes(hypervisor, pool.name, refresh=True), desired, context.identity.id)
         return _observe(found, desired | {"pool": pool.name, "boot_cmdline": desired.get("cmdline") or built.cmdline})
-
-    def _put(
-        self,
-        context: Context,
-        hypervisor: Hypervisor,
-        pool: pools.PoolInfo,
-        desired: Attributes,
-        built: BuiltImage,
-        what: str,
-    ) -> None:
-        for part, file in zip(_PARTS, (built.disk, built.kernel, built.initrd), strict=True):
-            if file is None:
-                continue
-            name = _volume_name(desired["name"], context.identity, part)
-            pools.delete_volume(hypervisor, pool.name, name, what)
-            import os
-
-            size = os.path.getsize(file)
-            pools.create_volume(hypervisor, pool.name, name, capacity=size, format="raw", what=what)
-            pools.upload(hypervisor, pool.name, name, file, what, context.progress, context.check)
-        mark = _volume_name(desired["name"], context.identity, _COMPLETE)
-        if pools.find_volume(hypervisor, pool.name, mark) is None:
-            pools.create_volume(hypervisor, pool.name, mark, capacity=512, format="raw", what=what)
 
     def delete(self, context: Context, before: Attributes) -> None:
         """Remove it from the pool; the cache keeps it."""
         hypervisor: Hypervisor = context.host.hypervisor(before.get("uri"))
         what, pool = f'Removing disk image "{before.get("name")}"', before.get("pool") or pools.OWN
-        users = _users(hypervisor, str(before.get("path")), context.identity.lineage)
+        users = _users(hypervisor, str(before.get("path")))
         if users:
             raise ProviderError(
                 error(
@@ -223,12 +238,24 @@ class DiskImage(Kind):
                     f"{what}: disks of {', '.join(users)} are layers on it, and would be lost. Remove these VMs first.",
                 )
             )
-        _remove(hypervisor, pool, context.identity, what)
+        _remove(hypervisor, pool, before, context.identity.id, what)
         pools.release_pool(hypervisor, pool)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
-        """Nothing of an image changes in place."""
-        raise ProviderError(error("Disk images cannot be changed in place", "Replace it: --replace and its address."))
+        """Note where the same content comes from now, and put what is missing beside the disk there again."""
+        hypervisor: Hypervisor = context.host.hypervisor(before.get("uri"))
+        pool = str(before["pool"])
+        known = before | desired | {"pool": pool}
+        found = _own(pools.list_volumes(hypervisor, pool, refresh=True), before, context.identity.id)
+        if _LACKS in str(before.get("content_hash")):
+            what = f'Mending disk image "{before["name"]}"'
+            built = _built(context, desired, what)
+            # VMs are layers on the disk itself, which is not touched
+            _put(context, hypervisor, pool, desired, built, what, there=frozenset(found))
+            found = _own(pools.list_volumes(hypervisor, pool, refresh=True), before, context.identity.id)
+        for name in _CONTENT & before.keys() - desired.keys():
+            del known[name]
+        return _observe(found, known)
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -237,12 +264,12 @@ class DiskImage(Kind):
         out: dict[str, Observed] = {}
         listed: dict[tuple[Any, Any], dict[str, VolumeFacts]] = {}
         for request in requests:
-            uri, pool = request.attributes.get("uri"), request.attributes.get("pool") or pools.OWN
+            known = request.attributes
+            uri, pool = known.get("uri"), known.get("pool") or pools.OWN
             if (uri, pool) not in listed:
-                listed[uri, pool] = pools.list_volumes(context.host.hypervisor(uri), pool)
-            found = _own(listed[uri, pool], request.id)
-            whole = "disk.qcow2" in found and _COMPLETE in found
-            out[request.id] = _observe(found, request.attributes) if whole else Presence.ABSENT
+                listed[uri, pool] = pools.list_volumes(context.host.hypervisor(uri), pool, refresh=True)
+            found = _own(listed[uri, pool], known, request.id)
+            out[request.id] = _observe(found, known) if _DISK in found else Presence.ABSENT
         return out
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
@@ -252,12 +279,11 @@ class DiskImage(Kind):
             hypervisor: Hypervisor = context.host.hypervisor(request.attributes.get("uri"))
             wanted = request.attributes.get("pool")
             for pool in (wanted,) if wanted else (pools.DEFAULT, pools.OWN):
-                found = _volumes(hypervisor, str(pool), request.id, refresh=True)
+                listed = pools.list_volumes(hypervisor, str(pool), refresh=True)
+                found = _own(listed, request.attributes, request.id)
                 if found:
                     known = dict(request.attributes) | {"pool": pool}
                     if "kernel" in found:
-                        from hythe.provider.vm.image_build import CMDLINE
-
                         known["boot_cmdline"] = known.get("cmdline") or CMDLINE
                     out[request.id] = Found(_observe(found, known), complete=_COMPLETE in found)
                     break
@@ -268,30 +294,28 @@ class DiskImage(Kind):
         return []
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
-        """Not possible: an image is known by what it was made of."""
-        raise ProviderError(
-            error(
-                "Disk images cannot be imported",
-                "A disk image is known by what it is made of, which nothing can be read from a file. Declare it, "
-                "and let it be "
-                'made; or name the file itself: image = "/path/of/file.qcow2".',
-            )
-        )
+        """A volume as `POOL/NAME`; what is in it is then taken for what the configuration says."""
+        pool, _, name = object_id.rpartition("/")
+        facts = _selected(context.host.hypervisor(None), pool or pools.DEFAULT, name, "Importing")
+        return _observe({_DISK: facts}, {"name": name, "imported": True})
 
     def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
         """A volume by name."""
-        hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
-        facts = pools.find_volume(hypervisor, desired["pool"], desired["name"])
-        if facts is None:
-            raise ProviderError(
-                error(
-                    "Volume not found",
-                    f'Reading disk image "{desired["name"]}": pool "{desired["pool"]}" of {hypervisor.uri} has none '
-                    "of that "
-                    "name. `virsh vol-list POOL` shows those it has.",
-                )
-            )
+        facts = _selected(context.host.hypervisor(desired.get("uri")), desired["pool"], desired["name"], "Reading")
         return desired | {"path": facts.path, "format": facts.format, "capacity": facts.capacity}
+
+
+def _selected(hypervisor: Hypervisor, pool: str, name: str, doing: str) -> VolumeFacts:
+    facts = pools.find_volume(hypervisor, pool, name)
+    if facts is None:
+        raise ProviderError(
+            error(
+                "Volume not found",
+                f'{doing} disk image "{name}": {hypervisor.uri} has no volume of that name in pool "{pool}". `virsh '
+                f"pool-list` shows its pools, `virsh vol-list {pool}` what is in this one.",
+            )
+        )
+    return facts
 
 
 def _built(context: Context, desired: Attributes, what: str) -> BuiltImage:
@@ -304,12 +328,37 @@ def _built(context: Context, desired: Attributes, what: str) -> BuiltImage:
     return fetched(source, desired.get("checksum"), key, what, context.progress, context.check)
 
 
-def _volume_name(name: str, identity: Identity, part: str) -> str:
-    return f"{name}.{identity.id[:8]}.{part}"
+def _put(
+    context: Context,
+    hypervisor: Hypervisor,
+    pool: str,
+    desired: Attributes,
+    built: BuiltImage,
+    what: str,
+    there: frozenset[str] = frozenset(),
+) -> None:
+    """Put the files of an image into a pool, but for those that are ``there``. Raises ProviderError."""
+
+    def named(part: str) -> str:
+        return f"{desired['name']}.{context.identity.id[:8]}.{part}"
+
+    for part, file in zip(_PARTS, (built.disk, built.kernel, built.initrd), strict=True):
+        if file is None or part in there:
+            continue
+        name = named(part)
+        pools.delete_volume(hypervisor, pool, name, what)
+        size = os.path.getsize(file)
+        pools.create_volume(hypervisor, pool, name, capacity=size, format="raw", what=what)
+        pools.upload(hypervisor, pool, name, file, what, context.progress, context.check)
+    if pools.find_volume(hypervisor, pool, named(_COMPLETE)) is None:
+        pools.create_volume(hypervisor, pool, named(_COMPLETE), capacity=512, format="raw", what=what)
 
 
-def _own(listed: Mapping[str, VolumeFacts], id: str) -> dict[str, VolumeFacts]:
-    """The volumes of an instance by part."""
+def _own(listed: Mapping[str, VolumeFacts], known: Mapping[str, Any], id: str) -> dict[str, VolumeFacts]:
+    """The volumes of an instance by part. One that was imported is a single file with a name of its own."""
+    if known.get("imported"):
+        facts = listed.get(os.path.basename(str(known.get("path"))))
+        return {} if facts is None else {_DISK: facts}
     out: dict[str, VolumeFacts] = {}
     for name, facts in listed.items():
         _, mark, part = name.partition(f".{id[:8]}.")
@@ -318,12 +367,8 @@ def _own(listed: Mapping[str, VolumeFacts], id: str) -> dict[str, VolumeFacts]:
     return out
 
 
-def _volumes(hypervisor: Hypervisor, pool: str, id: str, *, refresh: bool = False) -> dict[str, VolumeFacts]:
-    return _own(pools.list_volumes(hypervisor, pool, refresh=refresh), id)
-
-
-def _remove(hypervisor: Hypervisor, pool: str, identity: Identity, what: str) -> None:
-    found = _volumes(hypervisor, pool, identity.id, refresh=True)
+def _remove(hypervisor: Hypervisor, pool: str, known: Mapping[str, Any], id: str, what: str) -> None:
+    found = _own(pools.list_volumes(hypervisor, pool, refresh=True), known, id)
     for part in (_COMPLETE, *_PARTS):
         if part in found:
             pools.delete_volume(hypervisor, pool, found[part].name, what)
@@ -331,12 +376,18 @@ def _remove(hypervisor: Hypervisor, pool: str, identity: Identity, what: str) ->
 
 def _observe(found: Mapping[str, VolumeFacts], known: Mapping[str, Any]) -> Attributes:
     out = dict(known)
-    disk = found.get("disk.qcow2")
+    disk = found.get(_DISK)
     if disk is not None:
-        out |= {"path": disk.path, "format": "qcow2", "capacity": disk.capacity, "pool": disk.pool}
+        form = disk.format if known.get("imported") else "qcow2"
+        out |= {"path": disk.path, "format": form, "capacity": disk.capacity, "pool": disk.pool}
+    content = str(known.get("content_hash") or "").partition(_LACKS)[0]
+    if content:
+        out["content_hash"] = content
     for part in ("kernel", "initrd"):
         if part in found or known.get(part):
             out[f"{part}_path"] = known.get(part) or found[part].path
+        elif out.get(f"{part}_path") and content and not known.get("imported"):
+            out["content_hash"] = f"{content}{_LACKS}{part}"
     if not out.get("boot_cmdline") or not out.get("kernel_path"):
         out.pop("boot_cmdline", None)
         if out.get("kernel_path") and known.get("cmdline"):
@@ -344,8 +395,8 @@ def _observe(found: Mapping[str, VolumeFacts], known: Mapping[str, Any]) -> Attr
     return out
 
 
-def _users(hypervisor: Hypervisor, path: str, lineage: str) -> list[str]:
-    """VMs with a disk that is a layer on the file."""
+def _users(hypervisor: Hypervisor, path: str) -> list[str]:
+    """VMs with a disk that is a layer on the file, or files that are one and are of no VM."""
 
     def read(connection: Any) -> list[str]:
         out = set()
@@ -353,7 +404,9 @@ def _users(hypervisor: Hypervisor, path: str, lineage: str) -> list[str]:
             for volume in pool.listAllVolumes():
                 root = parse(volume.XMLDesc(0))
                 if root.findtext("backingStore/path") == path:
-                    out.add(str(root.findtext("name")).split(".")[0])
+                    name = str(root.findtext("name"))
+                    layer = _LAYER.fullmatch(name)
+                    out.add(layer[1] if layer else name)
         return sorted(out)
 
     return hypervisor.survey(read)

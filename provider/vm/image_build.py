@@ -6,6 +6,8 @@ are taken out of it for direct boot. Everything is kept by what it is made of: t
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import glob
 import hashlib
@@ -15,10 +17,11 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from hythe.diagnostic import error
 from hythe.provider.container.image_packages import cache_key, root_file_system
@@ -37,6 +40,8 @@ _RECIPE = 1
 """Part of the cache's key: raise it when the same arguments make something else."""
 _SPARE = 1.3
 _LEAST = 2 << 30
+_DEBIAN = {"mke2fs": "e2fsprogs", "qemu-img": "qemu-utils"}
+"""Debian packages of programs."""
 _NAMESPACE = uuid.UUID("5bb4b0a5-2f0c-4c3a-8f55-0d6a70f7b6c1")
 
 
@@ -73,21 +78,65 @@ def build_packages(
     what is in it and some room). Raises ProviderError.
     """
     key = build_key(packages, size)
+    with cached(key, what, progress, check) as folder:
+        if not os.path.exists(os.path.join(folder, "manifest.json")):
+            for program in ("mke2fs", "qemu-img"):
+                _found(program, what)
+            tree = root_file_system(_all_packages(packages), None, what, progress, check)
+            check()
+            _assemble(tree, key, folder, size, what, progress)
+        return read_image(folder)
+
+
+@contextlib.contextmanager
+def cached(key: str, what: str, progress: Progress, check: Check) -> Iterator[str]:
+    """The folder of the cache for an image, for one apply at a time: two that need one image make it once.
+
+    Failures of the disk in the block are told as ProviderError.
+    """
     folder = os.path.join(cache_folder(), key)
     try:
         os.makedirs(cache_folder(), mode=0o755, exist_ok=True)
         with open(f"{folder}.lock", "w", encoding="ascii") as lock:
-            # two applies that need one image make it once
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.exists(os.path.join(folder, "manifest.json")):
-                tree = root_file_system(_all_packages(packages), None, what, progress, check)
-                check()
-                _assemble(tree, key, folder, size, what, progress)
-        return read_image(folder)
+            _wait_for(lock, what, progress, check)
+            yield folder
     except OSError as failure:
-        raise ProviderError(
-            error("Cache not usable", f"{what}: {failure.filename or folder}: {failure.strerror or failure}.")
-        ) from failure
+        place = failure.filename or folder
+        if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(what, place) from failure
+        raise ProviderError(error("Cache not usable", f"{what}: {place}: {failure.strerror or failure}.")) from failure
+
+
+def _wait_for(lock: IO[str], what: str, progress: Progress, check: Check) -> None:
+    told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not told:
+                progress(f"{_begun(what)}: another one makes it right now")
+            told = True
+            check()
+            time.sleep(0.2)
+
+
+def _no_space(what: str, place: str) -> ProviderError:
+    return ProviderError(
+        error(
+            "No space left",
+            f"{what}: the disk that holds {place} is full. Free some space, or have the cache elsewhere: set "
+            f"XDG_CACHE_HOME. Images in {cache_folder()} that no configuration needs any more may be removed.",
+        )
+    )
+
+
+def write_manifest(folder: str, manifest: Mapping[str, Any]) -> None:
+    """Say what is in a folder of the cache, as the last thing put there. Raises OSError."""
+    with open(os.path.join(folder, "manifest.json"), "w", encoding="utf-8") as file:
+        json.dump(manifest, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_image(folder: str) -> BuiltImage:
@@ -131,31 +180,19 @@ def machine() -> str:
 
 
 def _assemble(tree: str, key: str, folder: str, size: int | None, what: str, progress: Progress) -> None:
-    for program, package in (("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")):
-        if _which(program) is None:
-            raise ProviderError(
-                error(
-                    f"{program} is not installed",
-                    f"{what}: a disk is made with {program}, which is not on this machine. Install it: "
-                    f"`sudo apt-get install {package}`.",
-                )
-            )
     made = f"{folder}.{os.getpid()}.part"
     shutil.rmtree(made, ignore_errors=True)
     os.makedirs(made, mode=0o755)
     try:
-        progress(f"{what.lower()}: making the file system")
+        progress(f"{_begun(what)}: making the file system")
         raw = os.path.join(made, "disk.raw")
         capacity = _file_system(tree, key, raw, made, size, what)
-        progress(f"{what.lower()}: writing the disk")
-        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, os.path.join(made, "disk.qcow2")], what)
+        progress(f"{_begun(what)}: writing the disk")
+        qemu_img(["convert", "-f", "raw", "-O", "qcow2", raw, os.path.join(made, "disk.qcow2")], what)
         os.unlink(raw)
         manifest = {"disk": "disk.qcow2", "cmdline": CMDLINE, "capacity": capacity, "digest": key}
         manifest |= {n: n for n in ("kernel", "initrd") if os.path.exists(os.path.join(made, n))}
-        with open(os.path.join(made, "manifest.json"), "w", encoding="utf-8") as file:
-            json.dump(manifest, file)
-            file.flush()
-            os.fsync(file.fileno())
+        write_manifest(made, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(made, folder)
     finally:
@@ -194,7 +231,7 @@ def _file_system(tree: str, key: str, raw: str, made: str, size: int | None, wha
 def _make_file_system(root: str, raw: str, capacity: int, key: str, what: str) -> None:
     # the same inputs give the same bytes: everything that mke2fs would choose by chance is told
     identity = str(uuid.uuid5(_NAMESPACE, key))
-    argv = [*_as_owner(), _which("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-U", identity, "-m", "1"]
+    argv = [*_as_owner(), _found("mke2fs", what), "-q", "-t", "ext4", "-L", LABEL, "-U", identity, "-m", "1"]
     argv += [
         "-E",
         f"hash_seed={identity},lazy_itable_init=1,lazy_journal_init=1",
@@ -237,8 +274,27 @@ def _as_owner() -> Sequence[str]:
     return () if os.geteuid() == 0 else ("unshare", "--map-root-user", "--map-auto", "--")
 
 
-def _which(program: str) -> str | None:
-    return shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+def _begun(what: str) -> str:
+    return f"{what[:1].lower()}{what[1:]}"
+
+
+def _found(program: str, what: str) -> str:
+    """The path of a program. Raises ProviderError."""
+    path = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+    if path is None:
+        raise ProviderError(
+            error(
+                f"{program} is not installed",
+                f"{what}: a disk is made with {program}, which is not on this machine. Install it: "
+                f"`sudo apt-get install {_DEBIAN[program]}`.",
+            )
+        )
+    return path
+
+
+def qemu_img(arguments: Sequence[str], what: str) -> str:
+    """Run qemu-img; its output. Raises ProviderError."""
+    return run([_found("qemu-img", what), *arguments], what)
 
 
 def run(
@@ -253,6 +309,12 @@ def run(
         raise ProviderError(error("Program not usable", f"{what}: {argv[0]}: {failure.strerror}.")) from failure
     if done.returncode not in codes:
         said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        summary = "No space left" if "No space left" in said else "Disk image could not be made"
-        raise ProviderError(error(summary, f"{what}: `{argv[0]}` ended with code {done.returncode}:\n  {said}"))
+        if "No space left" in said:
+            raise _no_space(what, cache_folder())
+        raise ProviderError(
+            error(
+                "Disk image could not be made",
+                f"{what}: `{os.path.basename(argv[0])}` ended with code {done.returncode}:\n  {said}",
+            )
+        )
     return done.stdout

@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import bz2
 import gzip
 import hashlib
-import http.client
 import json
 import lzma
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
+import struct
+import subprocess
+import zlib
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
-from hythe.diagnostic import Diagnostic, error
+from hythe.diagnostic import error
 from hythe.provider.protocol import ProviderError
-from hythe.provider.vm.image_build import BuiltImage, cache_folder, read_image, run
+from hythe.provider.vm.image_build import BuiltImage, cached, qemu_img, read_image, write_manifest
+from hythe.provider.vm.image_download import download, forget, is_url
 
 Progress = Callable[[str], None]
 Check = Callable[[], None]
 
-_CHUNK = 1 << 18
-_TRIES = 5
-_SECONDS = 60.0
-_FORMATS = ("qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc")
-
-
-def is_url(source: str) -> bool:
-    """Whether it is fetched over HTTP."""
-    return source.startswith(("http://", "https://"))
+_CHUNK = 1 << 20
+_DATA_FILE = 4
+"""Bit of a qcow2 file's features: its data is in another file."""
+_MAGIC = (
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"COWD", "vmdk"),
+    (0, b"# Disk DescriptorFile", "vmdk"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"conectix", "vpc"),
+)
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_TEXT = (b"<!doctype", b"<html", b"<?xml")
 
 
 def fetched(source: str, checksum: str | None, key: str, what: str, progress: Progress, check: Check) -> BuiltImage:
-    """The image from a URL or local file, as qcow2 in the cache under ``key``. Raises ProviderError."""
-    folder = os.path.join(cache_folder(), key)
-    try:
-        os.makedirs(cache_folder(), mode=0o755, exist_ok=True)
-        with open(f"{folder}.lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.exists(os.path.join(folder, "manifest.json")):
-                _bring(source, checksum, folder, key, what, progress, check)
+    """The image from a URL or the path of a local file, as qcow2 in the cache under ``key``.
+
+    For a local file, ``key`` is its SHA-256 in hexadecimal. Raises ProviderError.
+    """
+    with cached(key, what, progress, check) as folder:
+        known = os.path.exists(os.path.join(folder, "manifest.json"))
+        if known and checksum is not None and not is_url(source) and checksum != f"sha256:{key}":
+            # what is kept is of this content, which another sum has not been compared with
+            _verify(source, checksum, source, what)
+        if not known:
+            _bring(source, checksum, folder, key, what, progress, check)
         return read_image(folder)
-    except OSError as failure:
-        place = failure.filename or folder
-        raise ProviderError(
-            error("Disk image not readable", f"{what}: {place}: {failure.strerror or failure}.")
-        ) from failure
+
+
+class _Unusable(ProviderError):
+    """A file that would be no better if it were looked at again."""
 
 
 def _bring(
@@ -58,167 +64,152 @@ def _bring(
     made = f"{folder}.{os.getpid()}.part"
     shutil.rmtree(made, ignore_errors=True)
     os.makedirs(made, mode=0o755)
+    file = f"{folder}.download" if is_url(source) else source
     try:
         if is_url(source):
-            file = f"{folder}.download"
             download(source, file, what, progress, check)
-        else:
-            file = source.removeprefix("file://")
+        progress(f"{_begun(what)}: checking it")
         if checksum is not None:
-            progress(f"{what.lower()}: checking it")
-            _verify(file, checksum, source, what, keep=not is_url(source))
-        disk = os.path.join(made, "disk.qcow2")
-        capacity = _as_qcow2(file, disk, made, what, progress)
-        manifest = {"disk": "disk.qcow2", "capacity": capacity, "digest": key, "source": source}
-        with open(os.path.join(made, "manifest.json"), "w", encoding="utf-8") as out:
-            json.dump(manifest, out)
-            out.flush()
-            os.fsync(out.fileno())
+            _verify(file, checksum, source, what)
+        if not is_url(source):
+            _verify_unchanged(source, key, what)
+        capacity = _as_qcow2(file, os.path.join(made, "disk.qcow2"), made, what, progress, check)
+        write_manifest(made, {"disk": "disk.qcow2", "capacity": capacity, "digest": key, "source": source})
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(made, folder)
+    except _Unusable:
         if is_url(source):
-            for left in (file, f"{file}.etag"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(left)
+            forget(file)
+        raise
     finally:
         shutil.rmtree(made, ignore_errors=True)
+    if is_url(source):
+        forget(file)
 
 
-# -- fetching -------------------------------------------------------------------------------------
+def _begun(what: str) -> str:
+    return f"{what[:1].lower()}{what[1:]}"
 
 
-def download(url: str, path: str, what: str, progress: Progress, check: Check) -> None:
-    """Fetch a URL into a file; one that was begun before is gone on with where the server can. Raises ProviderError."""
-    last: BaseException | None = None
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(min(2**attempt, 10) / 4)
-        try:
-            if _download_some(url, path, what, progress, check):
-                return
-            last = EOFError("the server closed the connection early")
-        except urllib.error.HTTPError as failure:
-            if failure.code == 416:
-                # what is there is all of it, or of another file: begin anew
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-                last = failure
-                continue
-            if failure.code < 500:
-                raise ProviderError(
-                    _not_fetched(url, what, f"the server says {failure.code} {failure.reason}")
-                ) from failure
-            last = failure
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, EOFError) as failure:
-            last = failure
-    reason = getattr(last, "reason", None) or last
-    raise ProviderError(_not_fetched(url, what, f"{reason}, {_TRIES} times in a row"))
-
-
-def _download_some(url: str, path: str, what: str, progress: Progress, check: Check) -> bool:
-    """Fetch what is missing; whether that is all of it now."""
-    have = os.path.getsize(path) if os.path.exists(path) else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "hythe"})  # noqa: S310 - the scheme is checked
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-        with contextlib.suppress(FileNotFoundError), open(f"{path}.etag", encoding="utf-8") as file:
-            request.add_header("If-Range", file.read())
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-        goes_on = answer.status == 206
-        if not goes_on:
-            have = 0
-            etag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-            with open(f"{path}.etag", "w", encoding="utf-8") as file:
-                file.write(etag)
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with open(path, "ab" if goes_on else "wb") as out:
-            _copy(answer, out, have, total, what, progress, check)
-            got = out.tell()
-    return total is None or got >= total
-
-
-def _copy(
-    answer: Any, out: IO[bytes], have: int, total: int | None, what: str, progress: Progress, check: Check
-) -> None:
-    told, began, first = 0.0, time.monotonic(), have
-    while piece := answer.read(_CHUNK):
-        check()
-        out.write(piece)
-        have += len(piece)
-        now = time.monotonic()
-        if now - told > 0.5:
-            told = now
-            speed = (have - first) / max(now - began, 0.001) / (1 << 20)
-            of = f" of {total >> 20}" if total else ""
-            progress(f"{what.lower()}: {have >> 20}{of} MiB, {speed:.1f} MiB/s")
-
-
-def _not_fetched(url: str, what: str, why: str) -> Diagnostic:
-    return error(
-        "Disk image not fetched",
-        f"{what}: {url} cannot be fetched: {why}. Check the address and the network; what was fetched is kept, and the "
-        "next apply goes on from there.",
-    )
-
-
-def _verify(path: str, checksum: str, source: str, what: str, *, keep: bool) -> None:
-    kind, _, wanted = checksum.partition(":")
+def _sum(path: str, kind: str) -> str:
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, kind).hexdigest()
-    if found == wanted.lower():
-        return
-    if not keep:
-        for left in (path, f"{path}.etag"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(left)
-    raise ProviderError(
-        error(
-            "Checksum does not match",
-            f"{what}: {source} has the {kind} {found}, and the configuration asks for {wanted}. Either the file was "
-            "published anew (take its new checksum from where you trust it), or it is not what you think.",
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _verify(path: str, checksum: str, source: str, what: str) -> None:
+    kind, _, wanted = checksum.partition(":")
+    found = _sum(path, kind)
+    if found != wanted.lower():
+        raise _Unusable(
+            error(
+                "Checksum does not match",
+                f"{what}: {source} has the {kind} {found}, and the configuration asks for {wanted}. Either the file "
+                "was published anew (take its new checksum from where you trust it), or it is not what you think.",
+            )
         )
-    )
+
+
+def _verify_unchanged(path: str, key: str, what: str) -> None:
+    if _sum(path, "sha256") != key:
+        raise _Unusable(
+            error("File has changed", f"{what}: {path} is not what it was when the plan was made. Plan again.")
+        )
 
 
 # -- to one form ------------------------------------------------------------------------------------
 
 
-def _as_qcow2(file: str, disk: str, work: str, what: str, progress: Progress) -> int:
-    unpacked = _unpacked(file, os.path.join(work, "unpacked"), what, progress)
-    # the format is looked for in a closed list, and a file that leads to others is refused: it could name any file here
-    told = json.loads(run(["qemu-img", "info", "--output=json", unpacked], what))
-    form = told.get("format")
-    if form not in _FORMATS:
-        raise ProviderError(error("Disk image not understood", f'{what}: "{form}" is no format of disk images.'))
-    data = (told.get("format-specific") or {}).get("data") or {}
-    if told.get("backing-filename") or data.get("data-file"):
-        raise ProviderError(
-            error(
-                "Disk image leads to another file",
-                f"{what}: it is a layer on {told.get('backing-filename') or data.get('data-file')}. Flatten it first: "
-                "`qemu-img convert -O qcow2 IN OUT`.",
-            )
-        )
-    progress(f"{what.lower()}: writing the disk")
-    run(["qemu-img", "convert", "-f", form, "-O", "qcow2", unpacked, disk], what)
+def _as_qcow2(file: str, disk: str, work: str, what: str, progress: Progress, check: Check) -> int:
+    """Write any format as qcow2; returns the size of the disk in bytes. Raises ProviderError."""
+    unpacked = _unpacked(file, os.path.join(work, "unpacked"), what, progress, check)
+    form = _format(unpacked, what)
+    told = json.loads(qemu_img(["info", "-f", form, "--output=json", unpacked], what))
+    progress(f"{_begun(what)}: writing the disk")
+    qemu_img(["convert", "-f", form, "-O", "qcow2", unpacked, disk], what)
     return int(told["virtual-size"])
 
 
-def _unpacked(file: str, target: str, what: str, progress: Progress) -> str:
+def _format(path: str, what: str) -> str:
+    """What a file is by its first bytes, as qemu-img calls it. Raises ProviderError.
+
+    It is told here and not by qemu-img, which opens whatever files a header names before it says anything: so any file
+    of this machine could get into a disk.
+    """
+    with open(path, "rb") as file:
+        head = file.read(512).ljust(512, b"\0")
+    if not head.strip(b"\0") and not os.path.getsize(path):
+        raise _Unusable(error("Disk image not understood", f"{what}: the file is empty."))
+    if head.lstrip().lower().startswith(_TEXT):
+        raise _Unusable(
+            error(
+                "Disk image not understood",
+                f"{what}: what is there is a web page, and no disk image. Open the address in a browser: it may ask "
+                "for a login, or have moved.",
+            )
+        )
+    form = next((name for at, magic, name in _MAGIC if head[at : at + len(magic)] == magic), "raw")
+    if form == "vmdk":
+        raise _Unusable(
+            error(
+                "Disk image not understood",
+                f"{what}: it is a VMDK file, which may name others as its parts. Convert it where it comes from: "
+                "`qemu-img convert -O qcow2 IN OUT`.",
+            )
+        )
+    version, backing, features = struct.unpack_from(">IQ56xQ", head, 4)
+    if form == "qcow2" and (backing or (version > 2 and features & _DATA_FILE)):
+        raise _Unusable(
+            error(
+                "Disk image leads to another file",
+                f"{what}: it is a layer on another file, or keeps its data there. Flatten it first: `qemu-img convert "
+                "-O qcow2 IN OUT`.",
+            )
+        )
+    return form
+
+
+def _unpacked(file: str, target: str, what: str, progress: Progress, check: Check) -> str:
+    """The file, or what is packed in it, at ``target``. Raises ProviderError."""
     with open(file, "rb") as raw:
-        head = raw.read(6)
-    opener: Callable[[str], Any] | None = None
-    if head.startswith(b"\x1f\x8b"):
-        opener = gzip.open
-    elif head == b"\xfd7zXZ\x00":
-        opener = lzma.open
-    if opener is None:
+        head = raw.read(8)
+    form = next((name for magic, name in _PACKED if head.startswith(magic)), None)
+    if form is None:
         return file
-    progress(f"{what.lower()}: unpacking it")
+    progress(f"{_begun(what)}: unpacking it")
     try:
-        with opener(file) as packed, open(target, "wb") as out:
-            shutil.copyfileobj(packed, out, _CHUNK)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as failure:
-        raise ProviderError(error("Disk image is damaged", f"{what}: it cannot be unpacked: {failure}.")) from failure
+        if form == "zstd":
+            _unpack_zstd(file, target, what)
+            return target
+        openers: dict[str, Callable[[str], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
+        with openers[form](file) as packed, open(target, "wb") as out:
+            while piece := packed.read(_CHUNK):
+                check()
+                out.write(piece)
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as failure:
+        raise _damaged(what, form, str(failure)) from failure
+    except OSError as failure:
+        if failure.errno is not None:
+            raise
+        raise _damaged(what, form, str(failure)) from failure
     return target
+
+
+def _unpack_zstd(file: str, target: str, what: str) -> None:
+    program = shutil.which("zstd")
+    if program is None:
+        raise ProviderError(
+            error(
+                "zstd is not installed",
+                f"{what}: it is packed with zstd, which is not on this machine. Install it: "
+                "`sudo apt-get install zstd`.",
+            )
+        )
+    done = subprocess.run(
+        [program, "-q", "-d", "-f", "--sparse", "-o", target, file], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise _damaged(what, "zstd", done.stderr.strip())
+
+
+def _damaged(what: str, form: str, why: str) -> ProviderError:
+    return _Unusable(error("Disk image is damaged", f"{what}: it cannot be unpacked as {form}: {why}."))
