@@ -6,7 +6,9 @@ libvirt sees to owners and labels of files.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +17,23 @@ from typing import Any
 from hythe.diagnostic import error
 from hythe.provider.protocol import ProviderError
 from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
+from hythe.provider.vm.errors import NO_POOL
 from hythe.provider.vm.xml import add, element, parse, render
 
 DEFAULT, OWN = "default", "hythe"
 """The pool that is used where there is one, and the one that Hythe makes otherwise."""
 _SYSTEM_FOLDER = "/var/lib/libvirt/images/hythe"
 _DEVICES = frozenset({"logical", "disk", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "zfs"})
-_RUNNING = 2
 _SPARSE = 1
 _CHUNK = 1 << 18
 _SHRINK = 4
 _REFRESHES = 20
+_TRIES = 20
+_INACTIVE = "is not active"
 _BUSY = "asynchronous jobs running"
+
+_removing = threading.Lock()
+"""Held while Hythe's own pool is looked at and removed, and while a volume is put into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,21 @@ def ensure_pool(hypervisor: Hypervisor, name: str | None) -> PoolInfo:
     Raises ProviderError when the named one is not there.
     """
     what = f'Opening storage pool "{name or DEFAULT}"'
+    for _ in range(_TRIES):
+        found = _opened(hypervisor, name, what)
+        if found is not None:
+            return found
+        time.sleep(0.1)
+    raise ProviderError(
+        error(
+            "Storage pool vanished",
+            f"{what}: it is removed again and again by somebody else. Let other runs of Hythe end, and apply again.",
+        )
+    )
+
+
+def _opened(hypervisor: Hypervisor, name: str | None, what: str) -> PoolInfo | None:
+    """The pool; None where Hythe's own one was removed by another operation just now."""
     try:
         pool = hypervisor.find(lambda c: c.storagePoolLookupByName(name or DEFAULT))
         if pool is None and name in (None, OWN):
@@ -80,6 +102,8 @@ def ensure_pool(hypervisor: Hypervisor, name: str | None) -> PoolInfo:
         _start(hypervisor, pool)
         return hypervisor.read(lambda c: _info(pool))
     except LibvirtError as failure:
+        if failure.missing and name in (None, OWN):
+            return None
         raise refused(failure, what) from failure
 
 
@@ -95,21 +119,25 @@ def release_pool(hypervisor: Hypervisor, name: str) -> None:
     """Remove the pool that Hythe made itself when nothing is in it any more."""
     if name != OWN:
         return
-    try:
+    with _removing, contextlib.suppress(LibvirtError):
         pool = hypervisor.find(lambda c: c.storagePoolLookupByName(OWN))
         if pool is None:
             return
         if hypervisor.read(lambda c: pool.isActive()):
-            refresh_pool(hypervisor, OWN)
+            if hypervisor.read(lambda c: pool.numOfVolumes()):
+                return
+            hypervisor.call(lambda c: pool.refresh(0))
             if hypervisor.read(lambda c: pool.numOfVolumes()):
                 return
             hypervisor.call(lambda c: pool.destroy())
-        # removes the folder, and refuses when there is something in it after all
-        hypervisor.call(lambda c: pool.delete(0))
+        try:
+            # removes the folder, and refuses when there is something in it after all
+            hypervisor.call(lambda c: pool.delete(0))
+        except LibvirtError:
+            # another process has just begun to use it
+            hypervisor.call(lambda c: pool.create(0))
+            return
         hypervisor.call(lambda c: pool.undefine())
-    except LibvirtError:
-        # another run has just begun to use it, or has removed it: it is started again when it is needed
-        return
 
 
 def _own_pool(hypervisor: Hypervisor) -> Any:
@@ -143,9 +171,9 @@ def _start(hypervisor: Hypervisor, pool: Any) -> None:
             pass  # its folder is there already, or cannot be made, which starting it tells
         try:
             hypervisor.call(lambda c: pool.create(0))
-        except LibvirtError:
-            # being started or removed by another operation right now
-            if attempt == 19:
+        except LibvirtError as failure:
+            # being started by another operation right now
+            if attempt == 19 or failure.missing:
                 raise
             time.sleep(0.1)
 
@@ -255,10 +283,24 @@ def create_volume(
         add(store, "format", type=backing[1])
     text = render(root)
     try:
-        made = hypervisor.call(lambda c: c.storagePoolLookupByName(pool).createXML(text, 0))
+        made = _made(hypervisor, pool, text)
         return hypervisor.read(lambda c: _facts(pool, made))
     except LibvirtError as failure:
         raise refused(failure, what) from failure
+
+
+def _made(hypervisor: Hypervisor, pool: str, text: str) -> Any:
+    """A new volume. Hythe's own pool may have been removed since it was opened: then it is opened again."""
+    for left in reversed(range(_TRIES)):
+        with _removing if pool == OWN else contextlib.nullcontext():
+            try:
+                return hypervisor.call(lambda c: c.storagePoolLookupByName(pool).createXML(text, 0))
+            except LibvirtError as failure:
+                gone = failure.code == NO_POOL or _INACTIVE in failure.message
+                if pool != OWN or not gone or not left:
+                    raise
+        ensure_pool(hypervisor, pool)
+    raise AssertionError("unreachable")
 
 
 def upload(
