@@ -69,6 +69,14 @@ def _down(found: re.Match[str], what: str) -> Diagnostic:
     )
 
 
+def _pool_down(found: re.Match[str], what: str) -> Diagnostic:
+    return error(
+        "Storage pool is not running",
+        f"{what}: {found[0]}. Start it: `virsh pool-start {found['pool']}` (and `virsh pool-autostart "
+        f"{found['pool']}`, to have it after the next boot).",
+    )
+
+
 def _not_there(found: re.Match[str], what: str) -> Diagnostic:
     return error(
         "File not found",
@@ -129,6 +137,7 @@ _CAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Diagnostic]
         _no_kvm,
     ),
     (re.compile(r"network '(?P<network>[^']+)' is not active"), _down),
+    (re.compile(r"storage pool '(?P<pool>[^']+)' is not active"), _pool_down),
     (re.compile(r"(?:[Cc]annot access|[Cc]ould not open|[Uu]nable to open).*No such file or directory"), _not_there),
     (re.compile(r"Failed to get (?:shared )?\"\w+\" lock\s+Is another process using the image[^?]*"), _in_use),
     (re.compile(r".*(?:Did not find USB device|Device .* not found: could not access /sys/bus/pci).*"), _no_device),

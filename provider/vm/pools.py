@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hythe.diagnostic import error
-from hythe.provider.protocol import ProviderError
+from hythe.provider.protocol import HostUnreachable, ProviderError
 from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
 from hythe.provider.vm.errors import NO_POOL
 from hythe.provider.vm.xml import add, element, parse, render
@@ -32,6 +32,7 @@ _TRIES = 20
 _INACTIVE = "is not active"
 _BUSY = "asynchronous jobs running"
 
+_T = TypeVar("_T")
 _removing = threading.Lock()
 """Held while Hythe's own pool is looked at and removed, and while a volume is put into it."""
 
@@ -126,7 +127,7 @@ def release_pool(hypervisor: Hypervisor, name: str) -> None:
         if hypervisor.read(lambda c: pool.isActive()):
             if hypervisor.read(lambda c: pool.numOfVolumes()):
                 return
-            hypervisor.call(lambda c: pool.refresh(0))
+            refresh_pool(hypervisor, OWN)
             if hypervisor.read(lambda c: pool.numOfVolumes()):
                 return
             hypervisor.call(lambda c: pool.destroy())
@@ -189,32 +190,76 @@ def _info(pool: Any) -> PoolInfo:
 
 
 def list_volumes(hypervisor: Hypervisor, pool: str, *, refresh: bool = False) -> dict[str, VolumeFacts]:
-    """The volumes of a pool by name; empty when the pool is not there."""
+    """The volumes of a pool by name; empty when the pool is not there.
+
+    Raises HostUnreachable when it does not run: nothing is known then of what is in it.
+    """
 
     def read(c: Any) -> dict[str, VolumeFacts]:
         return {v.name(): _facts(pool, v) for v in c.storagePoolLookupByName(pool).listAllVolumes()}
 
-    if not hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive()):
-        return {}
-    if refresh:
-        refresh_pool(hypervisor, pool)
-    return hypervisor.survey(read)
+    for _ in range(_TRIES):
+        active = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive())
+        if active is None:
+            return {}
+        try:
+            if active:
+                if refresh:
+                    refresh_pool(hypervisor, pool)
+                return hypervisor.survey(read)
+        except LibvirtError as failure:
+            if not failure.missing and _INACTIVE not in failure.message:
+                raise
+        # removed or looked at anew by another operation right now
+        time.sleep(0.1)
+    raise HostUnreachable(
+        error(
+            "Storage pool is not running",
+            f'Storage pool "{pool}" of {hypervisor.uri} does not run, so nothing is known of its volumes. Start it: '
+            f"`virsh pool-start {pool}` (and `virsh pool-autostart {pool}`, to have it after the next boot).",
+        )
+    )
 
 
 def refresh_pool(hypervisor: Hypervisor, pool: str) -> None:
-    """Have the hypervisor look at what is in a pool.
+    """Have the hypervisor look at what is in a pool. Raises LibvirtError.
 
-    It refuses while somebody fills a volume there; then what it knows has to do, after a while. Raises LibvirtError.
+    It refuses while somebody fills a volume there; then what it knows has to do, after a while. Where a file goes just
+    while it looks, it takes the pool down, which then is started again.
     """
     for attempt in range(_REFRESHES):
         try:
             hypervisor.call(lambda c: c.storagePoolLookupByName(pool).refresh(0))
             return
         except LibvirtError as failure:
-            if _BUSY not in failure.message:
+            if failure.missing:
+                raise
+            if _BUSY not in failure.message and not _started_again(hypervisor, pool):
                 raise
             if attempt + 1 < _REFRESHES:
-                time.sleep(0.25)
+                time.sleep(0.25 if _BUSY in failure.message else 0.05)
+
+
+def _started_again(hypervisor: Hypervisor, pool: str) -> bool:
+    """Start a pool that looking at it took down; False when that was not so, or cannot be done."""
+    found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool))
+    if found is None or hypervisor.read(lambda c: found.isActive()):
+        return False
+    with contextlib.suppress(LibvirtError):
+        hypervisor.call(lambda c: found.create(0))
+    return bool(hypervisor.read(lambda c: found.isActive()))
+
+
+def _steady(hypervisor: Hypervisor, function: Callable[[Any], _T]) -> _T:
+    """A call on a volume, made again where its pool is down for a moment because somebody looks at it."""
+    for _ in range(_TRIES):
+        try:
+            return hypervisor.call(function)
+        except LibvirtError as failure:
+            if _INACTIVE not in failure.message:
+                raise
+            time.sleep(0.1)
+    return hypervisor.call(function)
 
 
 def find_volume(hypervisor: Hypervisor, pool: str, name: str) -> VolumeFacts | None:
@@ -234,14 +279,23 @@ def find_path(hypervisor: Hypervisor, path: str) -> VolumeFacts | None:
 
 
 def _lookup(hypervisor: Hypervisor, pool: str, name: str) -> Any:
-    found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
-    if found is None and hypervisor.find(lambda c: c.storagePoolLookupByName(pool).isActive()):
+    """A volume, looked for in the folder too; None when it or the pool is not there. Raises LibvirtError."""
+
+    def look(c: Any) -> Any:
+        return c.storagePoolLookupByName(pool).storageVolLookupByName(name)
+
+    for left in reversed(range(_TRIES)):
         try:
-            refresh_pool(hypervisor, pool)
-        except LibvirtError:
-            return None
-        found = hypervisor.find(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
-    return found
+            found = hypervisor.find(look)
+            if found is None and hypervisor.find(lambda c: c.storagePoolLookupByName(pool)) is not None:
+                refresh_pool(hypervisor, pool)
+                found = hypervisor.find(look)
+            return found
+        except LibvirtError as failure:
+            if not failure.missing and (_INACTIVE not in failure.message or not left):
+                raise
+            time.sleep(0.1)
+    return None
 
 
 def _facts(pool: str, volume: Any) -> VolumeFacts:
@@ -290,14 +344,14 @@ def create_volume(
 
 
 def _made(hypervisor: Hypervisor, pool: str, text: str) -> Any:
-    """A new volume. Hythe's own pool may have been removed since it was opened: then it is opened again."""
+    """A new volume. Its pool may have been removed (if it is Hythe's own) or gone down since it was opened."""
     for left in reversed(range(_TRIES)):
         with _removing if pool == OWN else contextlib.nullcontext():
             try:
                 return hypervisor.call(lambda c: c.storagePoolLookupByName(pool).createXML(text, 0))
             except LibvirtError as failure:
-                gone = failure.code == NO_POOL or _INACTIVE in failure.message
-                if pool != OWN or not gone or not left:
+                gone = pool == OWN and failure.code == NO_POOL
+                if not left or not (gone or _INACTIVE in failure.message):
                     raise
         ensure_pool(hypervisor, pool)
     raise AssertionError("unreachable")
@@ -315,9 +369,9 @@ def upload(
     """Fill a volume with a local file's (or these) bytes, holes left out. Raises ProviderError."""
     length = len(source) if isinstance(source, bytes) else os.path.getsize(source)
     try:
-        volume = hypervisor.call(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
+        volume = _steady(hypervisor, lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
         sparse = not isinstance(source, bytes)
-        stream = hypervisor.call(lambda c: _begin(c, volume, length, sparse=sparse))
+        stream = _steady(hypervisor, lambda c: _begin(c, volume, length, sparse=sparse))
         try:
             if isinstance(source, bytes):
                 hypervisor.call(lambda c: _send(stream, source))
@@ -391,18 +445,20 @@ def resize_volume(
     """Give a volume another size, in bytes. Raises ProviderError."""
     flags = _SHRINK if shrink else 0
     try:
-        hypervisor.call(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).resize(capacity, flags))
+        _steady(
+            hypervisor,
+            lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).resize(capacity, flags),
+        )
     except LibvirtError as failure:
         raise refused(failure, what) from failure
 
 
 def delete_volume(hypervisor: Hypervisor, pool: str, name: str, what: str) -> None:
     """Remove a volume; no error when it is gone. Raises ProviderError."""
-    found = _lookup(hypervisor, pool, name)
-    if found is None:
-        return
     try:
-        hypervisor.call(lambda c: found.delete(0))
+        found = _lookup(hypervisor, pool, name)
+        if found is not None:
+            _steady(hypervisor, lambda c: found.delete(0))
     except LibvirtError as failure:
         if not failure.missing:
             raise ProviderError(explain(failure, what)) from failure

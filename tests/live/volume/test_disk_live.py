@@ -20,6 +20,7 @@ from hythe.provider.connection.local import LocalHost
 from hythe.provider.protocol import (
     Attributes,
     Context,
+    HostUnreachable,
     Identity,
     PrepareContext,
     Presence,
@@ -291,6 +292,20 @@ def test_pools_that_are_not_there_or_not_started(disks: Disks, tmp_path: Path) -
         disks.delete(identity, made)
         # somebody else's pool stays, empty or not
         assert name in run("virsh", "pool-list", "--name")
+
+
+def test_a_pool_that_was_stopped_holds_what_it_held(disks: Disks, tmp_path: Path) -> None:
+    """Nothing is taken for gone, and nothing dropped from the state, because its pool does not run."""
+    with pool(tmp_path / "p") as name:
+        identity, made = disks.create(size="8MiB", pool=name)
+        run("virsh", "pool-destroy", name)
+        with pytest.raises(HostUnreachable, match=f"virsh pool-start {name}"):
+            disks.observed(identity, made)
+        with pytest.raises(ProviderError, match=f"virsh pool-start {name}"):
+            KIND.delete(disks.context(identity), made)
+        run("virsh", "pool-start", name)
+        assert disks.observed(identity, made) == made
+        disks.delete(identity, made)
 
 
 def test_a_pool_in_a_volume_group(disks: Disks, tmp_path: Path) -> None:
