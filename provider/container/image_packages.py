@@ -188,6 +188,8 @@ def _run(
             line = raw.decode("utf-8", "replace").strip()
             if line:
                 tail.append(line)
+            # a command of the user's may hold what is not for the screen
+            if line and not line.startswith("I: running --"):
                 progress(f"{what[:1].lower()}{what[1:]}: {line.removeprefix('I: ').removesuffix('...')}")
         return running.wait(), list(tail)
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from hythe.provider.protocol import Interrupted, Presence, ProviderError, ReadRequest
+from hythe.provider.vm import image_build
 from tests.live.disk_image.conftest import KIND, MIB, Images, Site, files_of, run, same
 
 GUEST = {"suite": "bookworm", "include": ["docker.io", "apparmor"]}
@@ -175,6 +176,7 @@ def test_stopped_by_the_user(images: Images, source: str) -> None:
 _KILLED = """\
 import os, sys, time
 from pathlib import Path
+from hythe.provider.vm import image_build
 from tests.live.disk_image.conftest import KIND, Images
 from hythe.provider.protocol import Identity
 images = Images(Path(sys.argv[1]))
@@ -282,3 +284,22 @@ def test_packages_that_cannot_be_had(
     assert told.summary == summary
     assert words in told.detail
     assert "I: " not in told.detail
+
+
+def test_the_same_files_make_the_same_disk(tmp_path: Path) -> None:
+    made = []
+    for order in (1, -1):
+        root, raw = tmp_path / f"root{order}", tmp_path / f"disk{order}"
+        root.mkdir()
+        for number in range(300)[::order]:
+            path = root / f"folder{number % 7}" / f"file{number}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{number}" * number)
+            os.utime(path, (1000, 1000))
+        for path in (*root.iterdir(), root):
+            os.utime(path, (1000, 1000))
+        image_build._make_file_system(str(root), str(raw), 64 * MIB, "key", "Making it")
+        run("/sbin/e2fsck", "-fn", str(raw))
+        made.append(raw.read_bytes())
+        time.sleep(1.1)
+    assert made[0] == made[1]
