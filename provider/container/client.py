@@ -294,6 +294,10 @@ class Engine:
                 raise EngineRequestLost(_broken(self.endpoint, failure)) from failure
             if connection.used == 0 or isinstance(failure, TimeoutError):
                 raise HostUnreachable(_broken(self.endpoint, failure)) from failure
+        except BaseException:
+            # what gives the body failed or was interrupted: half a request has gone out
+            connection.close()
+            raise
         connection = self._pool.take(fresh=True)
         try:
             return connection, _send(connection, method, target, headers, body, limit)

@@ -12,6 +12,7 @@ from hythe.diagnostic import error
 from hythe.provider.container.client import Engine, EngineError
 from hythe.provider.container.container_networks import default_network, memberships
 from hythe.provider.container.container_spec import Links
+from hythe.provider.container.image_carry import carry
 from hythe.provider.container.shared_network import is_shared, joined, refuse_host_bridge, resolver
 from hythe.provider.protocol import Attributes, Context, ProviderError, Referent
 from hythe.value import Reference
@@ -65,7 +66,7 @@ def image(context: Context, engine: Engine, given: Any, what: str) -> str:
     if image_id(engine, wanted) is not None:
         return wanted
     if there.host is None and context.local.name != context.host.name:
-        return _carry(context, engine, there, what)
+        return carry(context, engine, there, what)
     raise ProviderError(
         error(
             "Image not found",
@@ -99,21 +100,6 @@ def inspect_image(engine: Engine, name: str) -> Mapping[str, Any] | None:
             return None
         raise
     return told
-
-
-def _carry(context: Context, engine: Engine, there: Referent, what: str) -> str:
-    wanted, name = str(there.attributes["id"]), str(there.attributes.get("name") or "")
-    context.progress(f"carrying {name or wanted[:19]} to {context.host.name}")
-    try:
-        with context.local.engine().stream("GET", f"/images/{name or wanted}/get", timeout=600) as saved:
-            chunks = saved.chunks()
-            with engine.stream("POST", "/images/load", body=chunks, timeout=600) as loaded:
-                for _ in loaded.json_lines():
-                    context.check()
-    except EngineError as failure:
-        detail = f"{what}: {there.address} could not be carried to {context.host.name}: {failure.message}."
-        raise ProviderError(error("Image not carried", detail)) from failure
-    return name or wanted
 
 
 def moved_reference(context: Context, engine: Engine, before: Attributes, desired: Attributes, what: str) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
-import io
 import json
 import lzma
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -236,16 +236,29 @@ def _member_layer(
     return Layer(name, member.size, opened)
 
 
-def load(engine: Engine, image: Loadable, what: str, check: Callable[[], None]) -> str:
-    """Load the image without a name; its id. Raises ProviderError."""
-    with tempfile.NamedTemporaryFile(prefix="hythe-load-") as out:
-        _write(out, image, check)
-        out.seek(0)
-        try:
-            with engine.stream("POST", "/images/load", query={"quiet": True}, body=out.file, timeout=0) as answer:
-                said = list(answer.json_lines())
-        except EngineError as failure:
-            raise refused(failure, what) from failure
+def load(
+    engine: Engine,
+    image: Loadable,
+    what: str,
+    check: Callable[[], None],
+    *,
+    leave_out: int = 0,
+    pack: bool = False,
+    sent: Callable[[int], None] = lambda size: None,
+) -> str:
+    """Load the image without a name; its id. Nothing is written to a disk here. Raises ProviderError.
+
+    ``leave_out`` is how many of its lowest layers the engine has. ``pack`` compresses the stream. ``sent`` is told
+    how many bytes of the archive are on their way.
+    """
+    try:
+        body = _watched(_pieces(image, leave_out, what), check, sent)
+        if pack:
+            body = _compressed(body)
+        with engine.stream("POST", "/images/load", query={"quiet": True}, body=body, timeout=0) as answer:
+            said = list(answer.json_lines())
+    except EngineError as failure:
+        raise refused(failure, what) from failure
     return loaded_id(said) or image.id
 
 
@@ -258,21 +271,53 @@ def loaded_id(messages: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _write(out: IO[bytes], image: Loadable, check: Callable[[], None]) -> None:
+def _pieces(image: Loadable, leave_out: int, what: str) -> Iterator[bytes]:
+    """The archive that engines load, piece by piece. Layers left out keep their place in its list."""
     config_name = image.id.removeprefix("sha256:") + ".json"
     manifest = [{"Config": config_name, "RepoTags": None, "Layers": [layer.name for layer in image.layers]}]
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        written: set[str] = set()
-        for layer in image.layers:
-            if layer.name in written:
-                continue
-            written.add(layer.name)
-            check()
-            entry = tarfile.TarInfo(layer.name)
-            entry.size = layer.size
+    written = {layer.name for layer in image.layers[:leave_out]}
+    for layer in image.layers:
+        if layer.name in written:
+            continue
+        written.add(layer.name)
+        yield _header(layer.name, layer.size)
+        left = layer.size
+        try:
             with layer.open() as content:
-                tar.addfile(entry, content)
-        for name, data in ((config_name, image.config), ("manifest.json", json.dumps(manifest).encode())):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
+                while left and (piece := content.read(min(_PIECE, left))):
+                    left -= len(piece)
+                    yield piece
+        except (OSError, EOFError, tarfile.TarError) as failure:
+            raise ProviderError(unreadable_archive(layer.name, what, failure)) from failure
+        if left:
+            raise ProviderError(unreadable_archive(layer.name, what, EOFError("it has become shorter meanwhile")))
+        yield bytes(-layer.size % tarfile.BLOCKSIZE)
+    for name, data in ((config_name, image.config), ("manifest.json", json.dumps(manifest).encode())):
+        yield _header(name, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(tarfile.PAX_FORMAT)
+
+
+def _watched(pieces: Iterable[bytes], check: Callable[[], None], sent: Callable[[int], None]) -> Iterator[bytes]:
+    taken = 0
+    for piece in pieces:
+        check()
+        # an empty chunk would be the end of the body
+        if piece:
+            yield piece
+            taken += len(piece)
+            sent(taken)
+
+
+def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    # the fastest level: on the way into a machine it is the ciphers that take the time, and they see fewer bytes
+    packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()

@@ -1,47 +1,169 @@
-"""Carrying an image from the engine it was made on to another one that uses it."""
+"""Carrying an image from the engine it was made on to another one that uses it, without a registry.
+
+What the other engine has already is not sent: an image of the same id is left alone, and layers that it has of other
+images are left out. The rest goes as one compressed stream.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import json
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
 
 from hythe.diagnostic import error
+from hythe.provider.container.archive_check import unreadable_archive
 from hythe.provider.container.client import Engine, EngineError, refused, segment
-from hythe.provider.container.image_archive import loaded_id
+from hythe.provider.container.image_archive import Loadable, load, saved_image
 from hythe.provider.container.image_engine import inspected, own_names, tag
-from hythe.provider.protocol import Host, ProviderError
+from hythe.provider.protocol import Context, ProviderError, Referent
+
+_MOST_IMAGES = 200
+"""Of how many images of the other engine the layers are looked at."""
+_SAY_SECONDS = 0.5
+
+_lock = threading.Lock()
+_under_way: dict[tuple[str, str], threading.Lock] = {}
 
 
-def ensure_on(host: Host, local: Host, attributes: Mapping[str, Any], progress: Callable[[str], None]) -> str:
-    """Have the image of these attributes on ``host``; its id there.
+def carry(context: Context, engine: Engine, there: Referent, what: str) -> str:
+    """Have the local image that ``there`` stands for on ``engine``; the name or id to ask that engine for.
 
-    What is missing is streamed from ``local``, nothing is written to a disk on the way. Raises ProviderError.
+    Raises ProviderError.
     """
-    target: Engine = host.engine()
-    source: Engine = local.engine()
-    id = attributes["id"]
-    if target.endpoint == source.endpoint or inspected(target, id) is not None:
-        return str(id)
-    name = attributes.get("name") or id[7:19]
-    what = f'Carrying image "{name}" to {host.name}'
+    id, name = str(there.attributes["id"]), str(there.attributes.get("name") or "")
+    with _one_at_a_time(context.host.name, id):
+        image = inspected(engine, id)
+        if image is None:
+            image = inspected(engine, _send(context, engine, there, what))
+        if image is None:
+            raise ProviderError(
+                error(
+                    "Image not carried",
+                    f"{what}: {there.address} was sent to {context.host.name}, and its engine does not have it. "
+                    "Something removes images there; apply again.",
+                )
+            )
+        names = own_names(there.attributes)
+        tag(engine, image.id, names, what)
+    return name if name in names else image.id
+
+
+@contextmanager
+def _one_at_a_time(host: str, id: str) -> Iterator[None]:
+    """Containers of one image that start at the same time have it carried once."""
+    with _lock:
+        mine = _under_way.setdefault((host, id), threading.Lock())
+    with mine:
+        yield
+
+
+def _send(context: Context, engine: Engine, there: Referent, what: str) -> str:
+    with tempfile.TemporaryFile(prefix="hythe-carry-") as file:
+        _save(context, file, there, what)
+        with _opened(file, there, what) as tar:
+            image = saved_image(tar, f"what the engine saved of {there.address}", None, what)
+            known = _layers_there(engine, image, what)
+            try:
+                return _load(context, engine, image, there, what, known)
+            except ProviderError:
+                # an engine that wants every layer, or one whose layers went just now
+                if not known:
+                    raise
+            return _load(context, engine, image, there, what, 0)
+
+
+@contextmanager
+def _opened(file: IO[bytes], there: Referent, what: str) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            yield tar
+    except tarfile.TarError as failure:
+        raise ProviderError(unreadable_archive(f"what the engine saved of {there.address}", what, failure)) from failure
+
+
+def _save(context: Context, file: IO[bytes], there: Referent, what: str) -> None:
+    id = str(there.attributes["id"])
+    source: Engine = context.local.engine()
     if inspected(source, id) is None:
         raise ProviderError(
             error(
                 "Image not found",
-                f"{what}: the engine of {local.name} no longer has it. Plan again, and it is made again.",
+                f"{what}: {there.address} has to be carried to {context.host.name}, and the engine of "
+                f"{context.local.name} no longer has it. Plan again, and it is made again.",
             )
         )
-    progress(f"carrying image {name} to {host.name}")
     try:
-        with (
-            source.stream("GET", f"/images/{segment(id)}/get", timeout=0) as content,
-            target.stream("POST", "/images/load", query={"quiet": True}, body=content.chunks(), timeout=0) as answer,
-        ):
-            there = loaded_id(list(answer.json_lines())) or id
+        with source.stream("GET", f"/images/{segment(id)}/get", timeout=0) as saved:
+            for piece in saved.chunks(1 << 20):
+                context.check()
+                file.write(piece)
     except EngineError as failure:
         raise refused(failure, what) from failure
-    image = inspected(target, id) or inspected(target, there)
-    if image is None:
-        raise ProviderError(error("Image not carried", f"{what}: the engine took it and does not have it."))
-    tag(target, image.id, own_names(attributes), what)
-    return image.id
+    except OSError as failure:
+        raise ProviderError(
+            error(
+                "Image not carried",
+                f"{what}: {there.address} does not fit into {tempfile.gettempdir()} on its way: {failure.strerror}. "
+                "Make room there, or name a larger folder in TMPDIR.",
+            )
+        ) from failure
+    file.seek(0)
+
+
+def _load(context: Context, engine: Engine, image: Loadable, there: Referent, what: str, known: int) -> str:
+    total = sum({layer.name: layer.size for layer in image.layers[known:]}.values())
+    head = f"carrying {there.attributes.get('name') or there.address} to {context.host.name}"
+    kept = f", {known} of {len(image.layers)} layers are there" if known else ""
+    context.progress(head + kept)
+    sent = _teller(context.progress, head, total)
+    # Podman's engine reads plain archives only
+    return load(engine, image, what, context.check, leave_out=known, pack=engine.kind == "docker", sent=sent)
+
+
+def _teller(progress: Callable[[str], None], head: str, total: int) -> Callable[[int], None]:
+    told = time.monotonic()
+
+    def sent(size: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _SAY_SECONDS:
+            told = time.monotonic()
+            progress(f"{head}: {min(size, total) >> 20} of {total >> 20} MiB")
+
+    return sent
+
+
+def _layers_there(engine: Engine, image: Loadable, what: str) -> int:
+    """How many of the image's lowest layers the engine has.
+
+    A layer counts with all that is below it, as engines know layers by the whole stack. Podman's engine reads every
+    layer of an archive, so there it is none.
+    """
+    if engine.kind != "docker":
+        return 0
+    wanted = json.loads(image.config).get("rootfs", {}).get("diff_ids") or []
+    if len(wanted) != len(image.layers):
+        return 0
+    most = 0
+    try:
+        for item in engine.request("GET", "/images/json").json()[:_MOST_IMAGES]:
+            told = engine.request("GET", f"/images/{segment(item['Id'])}/json").json()
+            most = max(most, _common(wanted, (told.get("RootFS") or {}).get("Layers") or ()))
+    except EngineError as failure:
+        # one that was removed between the two questions
+        if failure.status != 404:
+            raise refused(failure, what) from failure
+    return most
+
+
+def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

@@ -208,6 +208,57 @@ def docker() -> Iterator[Bench]:
         engine.close()
 
 
+@contextlib.contextmanager
+def _dockerd(endpoint: str, *options: str) -> Iterator[str]:
+    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    # without a bridge (--bridge=none) it would remove docker0, which is the first one's
+    bridge = f"hyd{secrets.token_hex(3)}"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    third = 200 + secrets.randbelow(50)
+    subprocess.run(["ip", "address", "add", f"198.18.{third}.1/24", "dev", bridge], check=True)
+    endpoint = endpoint or f"unix://{folder}/s"
+    own = ("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")
+    argv = ["dockerd", f"--host={endpoint}", f"--bridge={bridge}", "--iptables=false", "--ip6tables=false"]
+    with open(folder / "log", "wb") as log:
+        argv += [f"--{option}={folder}/{name}" for option, name in own]
+        daemon = subprocess.Popen([*argv, *options], stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 60
+        while b"API listen on" not in (folder / "log").read_bytes():
+            assert daemon.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < end, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield endpoint
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
+        for mount in _mounts_below(folder):
+            subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """Starts a second dockerd with storage, containerd and a bridge of its own, for as long as the block lasts.
+
+    Takes the endpoint (empty for a socket of its own) and further options; gives the endpoint.
+    """
+    return _dockerd
+
+
+@pytest.fixture(scope="session")
+def other_docker(dockerd: Any) -> Iterator[Bench]:
+    """A second Docker, as that of another machine is."""
+    with dockerd("") as endpoint:
+        engine = Engine(endpoint)
+        made = Bench("docker", endpoint, engine, ("docker", "-H", endpoint), {}, f"hythetest{secrets.token_hex(4)}")
+        try:
+            yield made
+        finally:
+            engine.close()
+
+
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A Podman service with its own storage in a temporary folder."""

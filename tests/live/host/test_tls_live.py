@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,52 +56,14 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def tls_docker() -> Iterator[TlsDocker]:
-    """A second dockerd with storage, containerd, certificates and a bridge of its own.
-
-    Without a bridge (``--bridge=none``) it would remove docker0, which is the first one's.
-    """
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+def tls_docker(dockerd: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDocker]:
+    """A second dockerd with certificates of its own."""
+    folder = tmp_path_factory.mktemp("tls")
     _certificates(folder)
-    port = _free_port()
-    bridge = f"hytls{secrets.token_hex(3)}"
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-    subprocess.run(["ip", "address", "add", "198.18.251.1/24", "dev", bridge], check=True)
-    with open(folder / "log", "wb") as log:
-        daemon = subprocess.Popen(
-            [
-                "dockerd",
-                f"--host=tcp://127.0.0.1:{port}",
-                "--tlsverify",
-                f"--tlscacert={folder}/ca.pem",
-                f"--tlscert={folder}/server.pem",
-                f"--tlskey={folder}/server-key.pem",
-                f"--data-root={folder}/data",
-                f"--exec-root={folder}/exec",
-                f"--pidfile={folder}/pid",
-                f"--bridge={bridge}",
-                "--iptables=false",
-                "--ip6tables=false",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        end = time.monotonic() + 60
-        while b"API listen on" not in (folder / "log").read_bytes():
-            assert daemon.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield TlsDocker(f"tcp://127.0.0.1:{port}", folder)
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
-        for line in Path("/proc/self/mounts").read_text().splitlines()[::-1]:
-            if line.split()[1].startswith(f"{folder}/"):
-                subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True)
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
+    endpoint = f"tcp://127.0.0.1:{_free_port()}"
+    files = ("--tlscacert", "ca"), ("--tlscert", "server"), ("--tlskey", "server-key")
+    with dockerd(endpoint, "--tlsverify", *(f"{option}={folder}/{name}.pem" for option, name in files)):
+        yield TlsDocker(endpoint, folder)
 
 
 def _hythe(folder: Path, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:

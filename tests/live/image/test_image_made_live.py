@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from hythe.provider.container.image_carry import ensure_on
 from hythe.provider.protocol import Presence, ProviderError, ReadRequest
 
 
@@ -312,17 +311,3 @@ def test_packages(shop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert shop.run(again["id"]) == "here"
     with pytest.raises(ProviderError, match="mmdebstrap is not installed"):
         shop.create(name=shop.name(), packages={"suite": "bookworm"})
-
-
-def test_carried_from_docker_to_podman(docker_shop: Any, podman: Any, context_folder: Path) -> None:
-    name = docker_shop.name()
-    _, made = docker_shop.create(name=name, build={"context": "ctx"})
-    said: list[str] = []
-    there = ensure_on(podman.host, docker_shop.bench.host, made, said.append)
-    try:
-        assert podman.cli("run", "--rm", "--network", "none", there, "cat", "/page") == "one"
-        assert said
-        assert ensure_on(podman.host, docker_shop.bench.host, made, said.append) == there
-        assert len(said) == 1
-    finally:
-        podman.cli("rmi", "-f", there)
