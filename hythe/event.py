@@ -95,6 +95,14 @@ class OperationSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IntentProgress(Event):
+    """What is waited for to find out what became of an operation that an earlier run left open."""
+
+    address: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class IntentSettled(Event):
     """An operation that an earlier run left open was settled. ``outcome``: adopted, finished, dropped."""
 

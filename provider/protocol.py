@@ -229,7 +229,7 @@ class Hint:
 
 @dataclass(slots=True)
 class ReadContext:
-    """What reads are given: the host, and who asks."""
+    """What reads are given: the host, and who asks. ``progress`` tells what is waited for, and for which address."""
 
     host: Host
     local: Host
@@ -238,6 +238,7 @@ class ReadContext:
     project: Project
     resolve_host: Callable[[str], Host] | None = None
     notices: list[Diagnostic] = field(default_factory=list)
+    progress: Callable[[str, str], None] = lambda address, text: None
 
 
 class Kind:

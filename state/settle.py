@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hythe.diagnostic import Diagnostic, warning
-from hythe.event import IntentSettled, RefreshFinished, RefreshStarted, Sink, ignore
+from hythe.event import IntentProgress, IntentSettled, RefreshFinished, RefreshStarted, Sink, ignore
 from hythe.provider.guard import diagnostics_of
 from hythe.provider.protocol import (
     Attributes,
@@ -93,10 +93,14 @@ def settle(
     left: list[Intent] = []
     # machines first: what became of them decides what is still on them
     order = sorted(groups.items(), key=lambda item: state.depth(item[0][0]))
+
+    def waits(address: str, text: str) -> None:
+        sink(IntentProgress(clock(), address, text))
+
     for (host, kind, _), intents in order:
 
         def look(host: str | None = host, kind: str = kind, intents: list[Intent] = intents) -> _Seen:
-            return _look(settled.state, host, kind, intents, registry, hosts, project, base_dir)
+            return _look(settled.state, host, kind, intents, registry, hosts, project, base_dir, waits)
 
         seen = look()
         lag = registry.kind(kind).lag if kind in registry else 0.0
@@ -166,6 +170,7 @@ def _look(
     hosts: HostSource,
     project: Project,
     base_dir: str,
+    waits: Callable[[str, str], None],
 ) -> _Seen:
     seen = _Seen()
     if kind_name not in registry:
@@ -182,7 +187,7 @@ def _look(
         return hosts.get(address, instance.attributes if instance is not None else None)
 
     try:
-        context = ReadContext(at(host), hosts.local, state.lineage, base_dir, project, at)
+        context = ReadContext(at(host), hosts.local, state.lineage, base_dir, project, at, progress=waits)
         marks = [ReadRequest(i.instance.id, i.instance.address, i.instance.attributes) for i in intents]
         seen.found = kind.find(context, marks)
         known = [ReadRequest(i.id, i.address, i.attributes) for i in _known(intents, state)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hythe.provider.protocol import Attributes, Found, Host, Identity, ReadContext, ReadRequest
+from hythe.provider.protocol import Attributes, Found, Identity, ReadContext, ReadRequest
 from hythe.provider.vm import keys, pools
 from hythe.provider.vm.client import Hypervisor
 from hythe.provider.vm.domain_read import is_seed, mac_of, source_of
@@ -28,7 +28,7 @@ def settled(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest) 
         return Found({**request.attributes, "pool": left[0].pool}, complete=False) if left else None
     attributes = observed(hypervisor, seen, _known(context, hypervisor, request, seen), context.host)
     runs = seen.running or request.attributes.get("running") is False
-    return Found(attributes, complete=runs and _becomes_ready(hypervisor, attributes, context.host))
+    return Found(attributes, complete=runs and _becomes_ready(context, hypervisor, request.address, attributes))
 
 
 def _known(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest, seen: Seen) -> Attributes:
@@ -82,12 +82,12 @@ def _nic_facts(nic: Any) -> dict[str, str]:
     return out
 
 
-def _becomes_ready(hypervisor: Hypervisor, attributes: Attributes, host: Host) -> bool:
+def _becomes_ready(context: ReadContext, hypervisor: Hypervisor, address: str, attributes: Attributes) -> bool:
     """Waits as long as a creation would."""
     if not attributes.get("running", True) or stage_of(attributes) == "boot":
         return True
     try:
-        wait_ready(hypervisor, host, attributes, lambda text: None, lambda: None)
+        wait_ready(hypervisor, context.host, attributes, lambda text: context.progress(address, text), lambda: None)
     except NotReady:
         return False
     return True

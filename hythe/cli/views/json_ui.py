@@ -21,6 +21,7 @@ from hythe.cli.views.wording import counts
 from hythe.diagnostic import Diagnostic
 from hythe.event import (
     Event,
+    IntentProgress,
     IntentSettled,
     Notice,
     OperationFailed,
@@ -223,6 +224,8 @@ class JsonLines:
             case OperationSkipped(address=address, because=because):
                 self.tally.skipped += 1
                 self.log(f"{address}: Skipped, {skipped_because(because)}", "warn")
+            case IntentProgress(address=address, text=text):
+                self.log(f"{address}: An operation that an earlier run left open: {text}")
             case IntentSettled(address=address, outcome=outcome, detail=detail):
                 self.log(f"{address}: An operation that an earlier run left open: {outcome} ({detail})")
             case Notice(diagnostic=diagnostic):

@@ -14,6 +14,7 @@ from hythe.diagnostic import Diagnostic
 from hythe.event import (
     ApplyStarted,
     Event,
+    IntentProgress,
     IntentSettled,
     Notice,
     OperationFailed,
@@ -139,6 +140,8 @@ class Progress:
             case OperationSkipped(address=address, because=because):
                 self.tally.skipped += 1
                 self.line(self.terminal.paint(f"{address}: Skipped, {clean(skipped_because(because))}", "yellow"))
+            case IntentProgress(address=address, text=text):
+                self.line(f"{address}: An operation that an earlier run left open: {clean(text)}")
             case IntentSettled(address=address, outcome=outcome, detail=detail):
                 said = f" ({clean(detail)})" if detail else ""
                 self.line(f"{address}: An operation that an earlier run left open: {outcome}{said}")

@@ -45,6 +45,17 @@ resource "vm" "silent" {
   interface { network = network.silent }
   timeouts { address = "15s" }
 }
+resource "vm" "closed" {
+  image    = disk_image.debian
+  wait_for = "ssh"
+  interface { network = network.lan }
+  timeouts { ssh = "30s" }
+  user_data = <<-EOT
+    #cloud-config
+    bootcmd:
+      - systemctl mask --now ssh.service
+  EOT
+}
 resource "container" "c" {
   host  = vm.engineless
   image = "x"
@@ -65,9 +76,11 @@ def test_machines_that_do_not_become_ready(small_fleet: Any) -> None:
     assert 'podman is not installed in the guest. Add it to the image (`include = ["podman"]`' in text
     assert "VM not ready: address" in text
     assert "no lease, guest agent or ARP entry tells its address" in text
+    assert "VM not ready: ssh" in text
+    assert "refuses connections" in text
     assert "container.c: Skipped" in text or "1 skipped" in text
     # they are kept to be looked at, and known for what they are
     plan = fleet.ok("plan").out
-    assert plan.count("its creation did not complete, so it is made anew") == 3
+    assert plan.count("its creation did not complete, so it is made anew") == 4
     fleet.ok("destroy", "--auto-approve")
     assert not any(fleet.there().values())

@@ -61,6 +61,19 @@ def test_what_was_removed_inside_is_made_again(fleet: Any) -> None:
     fleet.apply()
 
 
+def test_a_machine_with_another_host_key_is_not_talked_to(fleet: Any) -> None:
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    script = f"rm {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh"
+    fleet.ok("exec", 'vm.node["b"]', "--", "sh", "-ec", script)
+    ran = fleet.run("exec", 'vm.node["b"]', "--", "true")
+    assert ran.code == 1
+    assert "Host key is not the one expected" in ran.text
+    plan = fleet.ok("plan")
+    assert "Host key is not the one expected" in plan.text
+    assert 'container.web["b"]' in plan.out.partition("Could not be reached")[2]
+    assert "0 to destroy" in plan.out or "No changes" in plan.out
+
+
 def test_a_machine_that_is_off_holds_nobody_up_and_takes_its_contents_along(fleet: Any) -> None:
     name = next(d for d in fleet.there()["domains"] if "node-b" in d)
     virsh("destroy", name)

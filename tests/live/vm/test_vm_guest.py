@@ -7,6 +7,7 @@ import time
 import pytest
 
 from hythe.provider.network import Network
+from hythe.provider.volume import Volume
 from hythe.value import Reference
 
 from .conftest import KIND, Lab, Machine, virsh
@@ -110,7 +111,13 @@ def test_restarted_in_an_orderly_way(guest: Machine) -> None:
     assert guest.run("nproc") == "1"
 
 
-def test_made_anew_it_keeps_mac_and_address(lab: Lab, guest: Machine) -> None:
+def test_made_anew_it_keeps_mac_and_address_and_what_is_on_a_volume(lab: Lab, guest: Machine) -> None:
+    data = lab.other(Volume(), "volume.data", type="disk", name=lab.name("data"), size="32MiB")
+    guest.change(disk=[{"size": "4GiB"}, {"volume": data, "serial": "data"}])
+    disk, there = "/dev/disk/by-id/virtio-data", "mkdir -p /srv/data && mount {} /srv/data"
+    guest.run(
+        "sh", "-ec", f"mkfs.ext4 -q {disk}; {there.format(disk)}; echo precious > /srv/data/file; umount /srv/data"
+    )
     mac, address, key = guest.attributes["macs"][0], guest.attributes["address"], guest.attributes["ssh"]["host_key"]
     (change,) = guest.changes(user_data="#cloud-config\nruncmd: [[touch, /root/anew]]\n")
     assert (change.name, change.effect.name) == ("user_data", "REPLACE")
@@ -120,6 +127,7 @@ def test_made_anew_it_keeps_mac_and_address(lab: Lab, guest: Machine) -> None:
     assert (anew.attributes["macs"][0], anew.attributes["address"]) == (mac, address)
     assert anew.attributes["ssh"]["host_key"] != key
     assert anew.changes() == []
+    assert anew.run("sh", "-ec", f"{there.format(disk)}; cat /srv/data/file") == "precious"
     # stopped, and what is told of it then
     anew.change(running=False, shutdown_timeout="1s")
     assert "address" not in anew.attributes

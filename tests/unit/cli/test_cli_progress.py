@@ -15,6 +15,7 @@ from hythe.cli.views.terminal import Paint, Terminal
 from hythe.diagnostic import Diagnostic, error
 from hythe.event import (
     ApplyStarted,
+    IntentProgress,
     IntentSettled,
     Notice,
     OperationFailed,
@@ -49,6 +50,13 @@ def plain(live: bool = False) -> tuple[Progress, io.StringIO, list[Diagnostic]]:
     terminal = Terminal(stream, Paint(live), 80, live)
     made = (LiveProgress if live else Progress)(terminal, reported.extend)
     return made, stream, reported
+
+
+def test_what_is_waited_for_while_settling() -> None:
+    progress, stream, _ = plain()
+    progress(IntentProgress(1, "vm.left", "VM left: waiting for cloud-init"))
+    told = "vm.left: An operation that an earlier run left open: VM left: waiting for cloud-init\n"
+    assert stream.getvalue() == told
 
 
 def test_plain_lines() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hythe.diagnostic import Diagnostic
-from hythe.event import IntentSettled
+from hythe.event import IntentProgress, IntentSettled
 from hythe.provider.memory import MemoryHosts, MemoryObject, MemoryWorld
-from hythe.provider.memory_kinds import memory_kinds
+from hythe.provider.memory_kinds import MemoryKind, memory_kinds
 from hythe.provider.protocol import Identity, Project
 from hythe.provider.registry import Registry
 from hythe.state.model import InstanceState, Intent, State
@@ -201,3 +201,19 @@ def test_an_old_crash_needs_no_wait(scene: Scene, last_record: float | None) -> 
     late = Late(scene, appears_after=1)
     assert late.settle(Intent(1, "create", wanted()), last_record).state.instances == {}
     assert not late.sleeps
+
+
+def test_what_is_waited_for_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that still boots takes minutes to settle."""
+    scene.object("new")
+    find = MemoryKind.find
+
+    def slow(self: Any, context: Any, requests: Any) -> Any:
+        context.progress("thing.a", "waiting for it to boot")
+        return find(self, context, requests)
+
+    monkeypatch.setattr(MemoryKind, "find", slow)
+    scene.settle(Intent(1, "create", wanted()))
+    told = [e for e in scene.events if isinstance(e, (IntentProgress, IntentSettled))]
+    assert [type(e) for e in told] == [IntentProgress, IntentSettled]
+    assert told[0].text == "waiting for it to boot"
