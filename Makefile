@@ -29,7 +29,7 @@ test: setup
 
 soak: setup
 	@scripts/engines.sh
-	HYTHE_SOAK=1 HYTHE_SOAK_KILLS=50 $(PYTHON) -m pytest $(PYTEST_ARGS)
+	HYTHE_SOAK=1 HYTHE_SOAK_KILLS=50 HYTHE_SOAK_FLEET=20 HYTHE_SOAK_PARALLEL=10 $(PYTHON) -m pytest $(PYTEST_ARGS)
 
 conformance: setup
 	HYTHE_CONFORMANCE="$(CASES)" $(PYTHON) -m pytest tests/conformance $(PYTEST_ARGS)

@@ -179,8 +179,11 @@ def _vlan(links: Mapping[str, Link], wish: Wish) -> list[Step]:
     out = [Step("delete", wish.own_vlan)] if there is not None and not fits else []
     if wish.vlan is None:
         return out
+    # the kernel brings no VLAN up whose parent is down
+    if not links[wish.vlan[1]].up:
+        out.append(Step("up", wish.vlan[1]))
     if fits:
-        return _made(links, wish.own_vlan, wish, {})
+        return [*out, *_made(links, wish.own_vlan, wish, {})]
     details = {"kind": VLAN, "id": wish.vlan[0], "parent": wish.vlan[1]}
     return [*out, *_made({}, wish.own_vlan, wish, details)]
 
@@ -202,7 +205,8 @@ def observe(links: Mapping[str, Link], block: Mapping[str, Any], name: str) -> t
     on += [link.name for link in _others(links, name) if link.name not in asked and link.kind != VLAN]
     if block.get("ports") is not None or on:
         out["ports"] = on
-    vlan = next((v for v in links.values() if v.kind == VLAN and v.master == name and v.name.startswith("hv-")), None)
+    vlans = (v for v in links.values() if v.kind == VLAN and v.master == name and v.name.startswith("hv-") and v.up)
+    vlan = next(vlans, None)
     if vlan is not None:
         out["vlan"] = {"id": vlan.vlan, "parent": vlan.parent}
     own = [a for a in there.addresses if not a.lower().startswith("fe80:")]

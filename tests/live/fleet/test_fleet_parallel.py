@@ -1,6 +1,6 @@
 """Four machines that boot at the same time, again and again: none fails, and each answers by itself.
 
-HYTHE_SOAK_PARALLEL sets the number of times.
+HYTHE_SOAK_PARALLEL sets the number of times; it runs with HYTHE_SOAK only.
 """
 
 from __future__ import annotations

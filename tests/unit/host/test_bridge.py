@@ -17,7 +17,10 @@ MARK = "hythe lineage id1 network.office"
 
 
 def links(*more: Link) -> dict[str, Link]:
-    return {link.name: link for link in (Link("lo"), Link("eth0", addresses=("192.0.2.5/24",)), Link("eth1"), *more)}
+    return {
+        link.name: link
+        for link in (Link("lo"), Link("eth0", up=True, addresses=("192.0.2.5/24",)), Link("eth1"), *more)
+    }
 
 
 def verbs(block: dict[str, Any], *there: Link, released: tuple[str, ...] = ()) -> list[str]:
@@ -65,6 +68,16 @@ def test_another_vlan_is_put_where_the_first_was() -> None:
         f"up {VLAN}",
     ]
     assert verbs({"name": "br0", "ports": []}, bridge, vlan) == [f"delete {VLAN}"]
+
+
+def test_the_parent_of_a_vlan_is_brought_up() -> None:
+    """The kernel refuses to bring a VLAN up whose parent is down, and takes it down with its parent."""
+    block = {"name": "br0", "vlan": {"id": 20, "parent": "eth1"}}
+    assert verbs(block)[3:] == ["up eth1", f"add {VLAN}", f"alias {VLAN}", f"master {VLAN}", f"up {VLAN}", "up br0"]
+    bridge = Link("br0", "bridge", MARK, up=True)
+    vlan = Link(VLAN, "vlan", MARK, master="br0", parent="eth1", vlan=20)
+    assert observe(links(bridge, vlan), block, "br0")[0] == {}
+    assert verbs(block, bridge, vlan) == ["up eth1", f"up {VLAN}"]
 
 
 def test_addresses_that_go_take_others_with_them() -> None:
