@@ -18,7 +18,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-# Long ones, of which `make test` has a sample in the other tests here and in those of tests/live/vm: `make soak` runs them
+# `make test` has a sample of them in the other tests here and in tests/live/vm; `make soak` runs them
 if not os.environ.get("HYTHE_SOAK"):
     collect_ignore = ["test_fleet_parallel.py", "test_fleet_hypervisor.py"]
 
