@@ -213,6 +213,14 @@ class DiskImage(Kind):
         what = f'Making disk image "{desired["name"]}"'
         # what cannot be put anywhere need not be made
         pool = pools.ensure_pool(hypervisor, desired.get("pool"))
+        if not pool.holds_files:
+            raise ProviderError(
+                error(
+                    "Pool without files",
+                    f'{what}: storage pool "{pool.name}" (type {pool.type}) keeps no files, and disk images are files '
+                    "that the disks of VMs are layers on. Leave `pool` out, or name a pool of type dir.",
+                )
+            )
         try:
             built = _built(context, desired, what)
             # an empty pool may have gone in the meantime, with the last image of another project

@@ -51,6 +51,14 @@ class PoolInfo:
         """Whether its volumes are files, unlike those of a volume group or a whole disk."""
         return self.type not in _DEVICES
 
+    def allocation(self, capacity: int) -> int:
+        """How much of a volume's capacity, in bytes, is to be taken at once.
+
+        Files grow as they are written to. A logical volume with less than all would be made as a snapshot of
+        nothing (libvirt's storage documentation calls it sparse), and is lost with all its data when that is full.
+        """
+        return 0 if self.holds_files else capacity
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeFacts:

@@ -52,6 +52,7 @@ _SECTOR, _EXTENT = 512, 4 << 20
 _NO_SUPPORT = 3
 _DATA_FILE = 4
 """Bit of a qcow2 file's features: its data is in another file."""
+_EXTEND_SECONDS = 60.0
 _QCOW = b"QFI\xfb"
 
 
@@ -97,13 +98,17 @@ class DiskVolume(Kind):
         hypervisor: Hypervisor = context.host.hypervisor(desired.get("uri"))
         what = f'Creating volume "{desired["name"]}"'
         pool = pools.ensure_pool(hypervisor, desired.get("pool"))
-        name = file_name(desired, context.identity)
         context.progress(f"creating volume {desired['name']}")
         try:
             form = _format(context, pool, desired, what)
+        except BaseException:
+            pools.release_pool(hypervisor, pool.name)
+            raise
+        name = file_name({**desired, "format": form}, context.identity)
+        try:
             pools.delete_volume(hypervisor, pool.name, name, what)
             if desired.get("source"):
-                self._fill(context, hypervisor, pool.name, name, desired, what)
+                self._fill(context, hypervisor, pool, name, desired, what)
             else:
                 backing = _backing(context, desired)
                 capacity = desired.get("size") or (backing[2] if backing else 0)
@@ -115,6 +120,7 @@ class DiskVolume(Kind):
                     format=form,
                     what=what,
                     backing=backing[:2] if backing else None,
+                    allocation=pool.allocation(capacity),
                 )
         except BaseException:
             pools.delete_volume(hypervisor, pool.name, name, what)
@@ -126,18 +132,19 @@ class DiskVolume(Kind):
         return _observe(facts, {**desired, "format": form})
 
     def _fill(
-        self, context: Context, hypervisor: Hypervisor, pool: str, name: str, desired: Attributes, what: str
+        self, context: Context, hypervisor: Hypervisor, pool: pools.PoolInfo, name: str, desired: Attributes, what: str
     ) -> None:
-        path = located(context.base_dir, desired["source"])
+        path, size = located(context.base_dir, desired["source"]), desired.get("size") or 0
         length = os.path.getsize(path)
-        pools.create_volume(hypervisor, pool, name, capacity=length, format="raw", what=what)
-        pools.upload(hypervisor, pool, name, path, what, context.progress, context.check)
-        pools.list_volumes(hypervisor, pool, refresh=True)
-        facts = pools.find_volume(hypervisor, pool, name)
-        size = desired.get("size")
-        if facts is None or size is None or facts.capacity >= size:
-            return
-        pools.resize_volume(hypervisor, pool, name, size, what)
+        # a volume that is no file gets its full size at once, as libvirt grows files only
+        first = length if pool.holds_files else max(length, size)
+        allocation = pool.allocation(first)
+        pools.create_volume(hypervisor, pool.name, name, capacity=first, format="raw", what=what, allocation=allocation)
+        pools.upload(hypervisor, pool.name, name, path, what, context.progress, context.check)
+        pools.list_volumes(hypervisor, pool.name, refresh=True)
+        facts = pools.find_volume(hypervisor, pool.name, name)
+        if facts is not None and facts.capacity < size:
+            pools.resize_volume(hypervisor, pool.name, name, size, what)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
         """Grow the disk, while a VM uses it too; the guest is told of its new size."""
@@ -151,9 +158,11 @@ class DiskVolume(Kind):
             context.progress(f"growing volume {before['name']}")
             user = _running_user(hypervisor, facts.path)
             wanted = -(-wanted // _SECTOR) * _SECTOR
-            if user is None:
+            if facts.path.startswith("/dev/"):
+                wanted = _extend(context, hypervisor, facts, wanted, what, before.get("uri"))
+            elif user is None:
                 _grow(hypervisor, facts, wanted, what)
-            else:
+            if user is not None:
                 uuid, target = user
                 try:
                     hypervisor.call(lambda c: c.lookupByUUIDString(uuid).blockResize(target, wanted, _BYTES))
@@ -205,10 +214,13 @@ class DiskVolume(Kind):
         out: dict[str, Found] = {}
         for request in requests:
             hypervisor: Hypervisor = context.host.hypervisor(request.attributes.get("uri"))
-            name = file_name(request.attributes, Identity(context.lineage, request.address, request.id))
+            identity = Identity(context.lineage, request.address, request.id)
+            # which format a disk got that asks for none depends on the pool
+            names = [file_name({**request.attributes, "format": form}, identity) for form in ("qcow2", "raw")]
             wanted = request.attributes.get("pool")
             for pool in (wanted,) if wanted else (pools.DEFAULT, pools.OWN):
-                facts = pools.list_volumes(hypervisor, str(pool), refresh=True).get(name)
+                there = pools.list_volumes(hypervisor, str(pool), refresh=True)
+                facts = next((there[name] for name in names if name in there), None)
                 if facts is not None:
                     made = _observe(facts, request.attributes)
                     out[request.id] = Found(made, complete=not request.attributes.get("source"))
@@ -299,14 +311,34 @@ def _grow(hypervisor: Hypervisor, facts: pools.VolumeFacts, wanted: int, what: s
     except LibvirtError as failure:
         if failure.code != _NO_SUPPORT:
             raise refused(failure, what) from failure
-        raise ProviderError(
-            error(
-                "Pool cannot grow volumes",
-                f'{what}: libvirt cannot do that in pool "{facts.pool}". Do it on the machine (in a volume group: '
-                f"`sudo lvextend --size {wanted}b {facts.path}`, then `virsh pool-refresh {facts.pool}`), and plan "
-                "again.",
-            )
-        ) from failure
+        raise ProviderError(_cannot_grow(facts, wanted, what, "libvirt cannot do that in pool")) from failure
+
+
+def _extend(
+    context: Context, hypervisor: Hypervisor, facts: pools.VolumeFacts, wanted: int, what: str, uri: str | None
+) -> int:
+    """Make a logical volume larger, which libvirt cannot; its size after that, in bytes. Raises ProviderError.
+
+    That is done on the host, which is the hypervisor's machine unless a URI of its own was given.
+    """
+    if uri is not None:
+        raise ProviderError(_cannot_grow(facts, wanted, what, f"Hythe does not reach the machine of {uri} itself, to"))
+    script = 'PATH=$PATH:/usr/sbin:/sbin; exec lvextend --size "$1" "$2"'
+    done = context.host.run(["sh", "-c", script, "sh", f"{wanted}b", facts.path], timeout=_EXTEND_SECONDS)
+    if done.code != 0:
+        said = done.stderr.decode("utf-8", "replace").strip() or "no reason given"
+        raise ProviderError(_cannot_grow(facts, wanted, what, f"lvextend on {context.host.name} refused ({said})"))
+    pools.refresh_pool(hypervisor, facts.pool)
+    found = pools.find_path(hypervisor, facts.path)
+    return found.capacity if found is not None else wanted
+
+
+def _cannot_grow(facts: pools.VolumeFacts, wanted: int, what: str, why: str) -> Diagnostic:
+    return error(
+        "Pool cannot grow volumes",
+        f'{what}: {why} in pool "{facts.pool}". Do it on the machine (in a volume group: `sudo lvextend --size '
+        f"{wanted}b {facts.path}`, then `virsh pool-refresh {facts.pool}`), and plan again.",
+    )
 
 
 def _backing(context: Context, desired: Attributes) -> tuple[str, str, int] | None:
