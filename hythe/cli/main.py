@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "Prepare a folder, and check what it needs",
     "validate": "Check the configuration, without looking at the world",
+    "fmt": "Rewrite configurations in the canonical style",
     "plan": "Show what apply would do",
     "apply": "Make the world as the configuration says",
     "destroy": "Destroy everything that Hythe made here",

@@ -10,7 +10,7 @@ from hythe.modules.syntax.tree import Body, Expression, Source
 if TYPE_CHECKING:
     from hythe.modules.syntax.structure import StructureParser
 
-__all__ = ["parse", "parse_expression", "parse_json", "parse_template"]
+__all__ = ["format", "parse", "parse_expression", "parse_json", "parse_template"]
 
 
 def _parser(text: str, filename: str, found: list[Diagnostic]) -> StructureParser:
@@ -27,6 +27,14 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
     """Parse a file. The body holds everything that could be parsed."""
     found: list[Diagnostic] = []
     return _parser(text, filename, found).file(), found
+
+
+def format(text: str) -> str:
+    """The text in canonical style, as ``hythe fmt`` writes it; in one with errors only blanks change."""
+    from hythe.modules.syntax.canonical import format_text
+
+    body, found = parse(text, "")
+    return format_text(text, None if found else body)
 
 
 def parse_expression(text: str, filename: str) -> tuple[Expression | None, Source, list[Diagnostic]]:

@@ -235,14 +235,15 @@ class ExpressionParser(TemplateParser):
         if name in _WORDS:
             return Literal(start, self.pos, _WORDS[name])
         after = self.pos
-        while self.text.startswith("::", self.pos):
-            self.pos += 2
+        self.skip()
+        while self.accept("::"):
+            self.skip()
             more = self.name()
             if more is None:
                 detail = "A name is needed after ::."
                 raise self.fail(self.pos, self.pos + 1, "Invalid function name", detail)
             name, after = f"{name}::{more}", self.pos
-        self.skip()
+            self.skip()
         if self.peek() == "(":
             return self._call(name, start, after)
         if "::" in name:
