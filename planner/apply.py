@@ -119,13 +119,30 @@ def apply(
         return stop is not None and stop.hard.is_set()
 
     surroundings = Surroundings(
-        session, hosts, project, base_dir or plan.config.root, lock or {}, remember_lock, stop_now, sink, clock
+        session,
+        hosts,
+        project,
+        base_dir or plan.config.root,
+        lock or {},
+        remember_lock,
+        stop_now,
+        sink,
+        clock,
+        registry,
+        _ending(plan, registry),
     )
     try:
         run = _Run(plan, registry, evaluator, surroundings, stop, new_id, parallelism, per_host or parallelism)
         return run.run()
     finally:
         session.close()
+
+
+def _ending(plan: Plan, registry: Registry) -> frozenset[str]:
+    """Machines that end with everything on them."""
+    kinds = {k for k in {c.kind for c in plan.changes} if k in registry and registry.kind(k).takes_along}
+    ends = (Action.DELETE, Action.REPLACE)
+    return frozenset(c.address for c in plan.changes if c.kind in kinds and c.action in ends)
 
 
 def _stale(plan: Plan, session: Session) -> list[Diagnostic]:

@@ -166,6 +166,7 @@ class Graph:
             self._place_removal(node, users.get(node.address, set()))
         self._free_names()
         self._keep_running()
+        self._collect_copies()
 
     def _users(self) -> dict[str, set[str]]:
         """Who uses what, as recorded and as planned; a host is used by what is on it."""
@@ -269,6 +270,17 @@ class Graph:
                 if going is not None and going.op is Op.REMOVE:
                     soft.append((node, self._make[address]))
         self._prefer(soft)
+
+    def _collect_copies(self) -> None:
+        """Let a machine that is let go of wait until the copies of what goes are taken away from it."""
+        ending = [n for n in self.nodes if n.op in (Op.DELETE, Op.REMOVE)]
+        names = {n.change.kind for n in ending}
+        kinds = {name: self._registry.kind(name) for name in names if name in self._registry}
+        carried = [n for n in ending if n.host is None and n.change.kind in kinds and kinds[n.change.kind].carried]
+        # with a machine that takes along what is on it the copies go anyway
+        machines = {name for name, kind in kinds.items() if kind.is_machine and not kind.takes_along}
+        left = [n for n in ending if n.change.kind in machines]
+        self._prefer([(machine, copy) for machine in left for copy in carried])
 
     def _prefer(self, soft: list[tuple[Node, Node]]) -> None:
         """Let the first of each pair wait for the second, unless other waits speak against it."""

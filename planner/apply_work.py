@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from hythe.diagnostic import error
@@ -17,6 +18,7 @@ from hythe.provider.protocol import (
     Context,
     Host,
     HostSource,
+    HostUnreachable,
     Identity,
     Interrupted,
     Kind,
@@ -25,6 +27,7 @@ from hythe.provider.protocol import (
     ReadContext,
     Referent,
 )
+from hythe.provider.registry import Registry
 from hythe.state.journal import JournalFailed
 from hythe.state.session import Session
 from hythe.value import Reference
@@ -59,7 +62,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What calls are given besides attributes. ``stop_now`` tells whether the user wants to stop at once."""
+    """What calls are given besides attributes. ``stop_now`` tells whether the user wants to stop at once.
+
+    ``ending`` are the addresses of machines that go, and take along what they hold.
+    """
 
     session: Session
     hosts: HostSource
@@ -70,6 +76,8 @@ class Surroundings:
     stop_now: Callable[[], bool]
     sink: Sink
     clock: Callable[[], float]
+    registry: Registry
+    ending: Collection[str]
 
     def carry_out(self, task: Task) -> Done:
         """Wait until the intent is durable, then call the kind. Never raises."""
@@ -130,7 +138,19 @@ class Surroundings:
             project=self.project,
             lock=self.lock,
             remember_lock=self.remember_lock,
+            others=self._others,
         )
+
+    def _others(self) -> Iterator[Host]:
+        """The machines of the state, but for those that end in this run with everything on them."""
+        state = self.session.state
+        for instance in list(state.instances.values()):
+            if instance.address not in self.ending and self._is_machine(instance.kind):
+                with contextlib.suppress(HostUnreachable):
+                    yield host_of(self.hosts, state, instance.address)
+
+    def _is_machine(self, kind: str) -> bool:
+        return kind in self.registry and self.registry.kind(kind).is_machine
 
     def _check(self) -> None:
         if self.stop_now():

@@ -243,6 +243,7 @@ class Box(MemoryKind):
     name = "box"
     model = BoxModel
     on_host = False
+    is_machine = True
 
 
 class Vessel(MemoryKind):
@@ -250,6 +251,7 @@ class Vessel(MemoryKind):
 
     name = "vessel"
     model = VesselModel
+    is_machine = True
     takes_along = True
 
 

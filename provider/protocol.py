@@ -9,7 +9,7 @@ a crash at any point, and :meth:`Kind.find` is how the next run learns what beca
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -168,7 +168,8 @@ class Context:
 
     ``resolve`` gives what a reference points at. ``progress`` tells the user what is being done.
     ``check`` raises :class:`Interrupted` when the user wants to stop at once; call it in waits.
-    ``local`` is the machine Hythe runs on, for kinds that make things there and carry them.
+    ``local`` is the machine Hythe runs on, for kinds that make things there and carry them; ``others`` gives the
+    machines of the state that stay, to which they may have been carried.
     """
 
     host: Host
@@ -181,6 +182,7 @@ class Context:
     project: Project
     lock: Mapping[str, str]
     remember_lock: Callable[[str, str], None]
+    others: Callable[[], Iterable[Host]] = tuple
 
 
 class Presence(enum.Enum):
@@ -255,6 +257,10 @@ class Kind:
     version: ClassVar[int] = 1
     on_host: ClassVar[bool] = True
     unique_name: ClassVar[bool] = True
+    is_machine: ClassVar[bool] = False
+    """Whether other instances can have an instance of it as their ``host``."""
+    carried: ClassVar[bool] = False
+    """Whether copies of an instance without ``host`` can be on other machines: they go with it, before the machines."""
     takes_along: ClassVar[bool] = False
     """Whether an instance is a machine with which everything on it ends, as it does with a VM."""
     has_swap: ClassVar[bool] = False

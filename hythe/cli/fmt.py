@@ -115,9 +115,7 @@ def _read(path: str, shown: str) -> str:
     except OSError as failure:
         raise fail("File cannot be read", f"{shown}: {failure.strerror}.") from failure
     except UnicodeDecodeError as failure:
-        raise fail(
-            "File is not UTF-8", f"{shown}: byte {failure.start} is not valid."
-        ) from failure
+        raise fail("File is not UTF-8", f"{shown}: byte {failure.start} is not valid.") from failure
 
 
 def _formatted(cli: Cli, text: str, shown: str) -> str | None:

@@ -17,6 +17,7 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container import image_archive, image_build, image_engine, image_packages, image_pull, image_push
 from hythe.provider.container.client import Engine
 from hythe.provider.container.context_tar import ignore_file
+from hythe.provider.container.image_carry import take_back
 from hythe.provider.container.image_engine import EngineImage, inspected, observe, own_names, pushed_name
 from hythe.provider.container.image_model import ImageData, ImageModel, source_of
 from hythe.provider.container.image_reference import parse_name, repository_from
@@ -52,6 +53,7 @@ class Image(Kind):
     """
 
     name = "image"
+    carried = True
     model = ImageModel
     data_model = ImageData
     unique_name = False
@@ -200,6 +202,8 @@ class Image(Kind):
         engine: Engine = context.host.engine()
         what = f'Removing image "{before.get("name") or before["id"][7:19]}"'
         names = [*own_names(before), *_pushed(before)]
+        if context.host.name == context.local.name:
+            take_back(context, own_names(before), what)
         if before.get("owned", True):
             image_engine.remove(engine, before["id"], names, what)
             image_engine.remove_unnamed(engine, before.get("stages") or ())

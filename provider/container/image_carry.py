@@ -19,8 +19,8 @@ from hythe.diagnostic import error
 from hythe.provider.container.archive_check import unreadable_archive
 from hythe.provider.container.client import Engine, EngineError, refused, segment
 from hythe.provider.container.image_archive import Loadable, load, saved_image
-from hythe.provider.container.image_engine import inspected, own_names, tag
-from hythe.provider.protocol import Context, ProviderError, Referent
+from hythe.provider.container.image_engine import inspected, own_names, remove, tag
+from hythe.provider.protocol import Context, HostUnreachable, ProviderError, Referent
 
 _MOST_IMAGES = 200
 """Of how many images of the other engine the layers are looked at."""
@@ -40,17 +40,40 @@ def carry(context: Context, engine: Engine, there: Referent, what: str) -> str:
         image = inspected(engine, id)
         if image is None:
             image = inspected(engine, _send(context, engine, there, what))
-        if image is None:
-            raise ProviderError(
-                error(
-                    "Image not carried",
-                    f"{what}: {there.address} was sent to {context.host.name}, and its engine does not have it. "
-                    "Something removes images there; apply again.",
+            if image is None:
+                raise ProviderError(
+                    error(
+                        "Image not carried",
+                        f"{what}: {there.address} was sent to {context.host.name}, and its engine does not have it. "
+                        "Something removes images there; apply again.",
+                    )
                 )
-            )
+            # only what was brought here is taken back
+            tag(engine, image.id, [copy_name(there.id)], what)
         names = own_names(there.attributes)
         tag(engine, image.id, names, what)
     return name if name in names else image.id
+
+
+def copy_name(id: str) -> str:
+    """The name that marks a copy as one of the image instance with that id."""
+    return f"hythe/copy:{id}"
+
+
+def take_back(context: Context, names: Sequence[str], what: str) -> None:
+    """Remove the copies of an image from the machines it was carried to. ``names`` are those that it has there.
+
+    What is out of reach keeps its copy; that is told. Raises ProviderError.
+    """
+    mark = copy_name(context.identity.id)
+    for host in context.others():
+        try:
+            engine: Engine = host.engine()
+            image = inspected(engine, mark)
+            if image is not None and image.has(mark):
+                remove(engine, image.id, [mark, *names], f"{what} from {host.name}")
+        except HostUnreachable:
+            context.progress(f"a copy may be left on {host.name}, which cannot be reached")
 
 
 @contextmanager

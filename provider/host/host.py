@@ -41,6 +41,7 @@ class HostKind(Kind):
     """
 
     name = "host"
+    is_machine = True
     model = HostModel
     data_model = HostData
     on_host = False

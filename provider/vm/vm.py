@@ -52,6 +52,7 @@ class Vm(Kind):
     name = "vm"
     model = VmModel
     data_model = VmData
+    is_machine = True
     takes_along = True
     concurrency = 8
     lag = 10.0

@@ -77,6 +77,7 @@ def test_the_canonical_form_of_the_usual_arguments() -> None:
             "two mounts have the target /d",
         ),
         ({"network": [{"network": "n"}], "network_mode": "host"}, "either `network_mode` or `network`"),
+        ({"network": [{"network": "none"}]}, 'write network_mode = "none"'),
         ({"network_mode": "host", "port": [{"container": 80}]}, "no ports can be published"),
         ({"cpus": 1, "cpu_quota": 1000}, "`cpus` stands for"),
         ({"memory": "64m", "memory_swap": "32m"}, "at least as much"),
