@@ -16,6 +16,7 @@ _BUILT_IN = {
     "host": "hythe.provider.host.host:HostKind",
     "image": "hythe.provider.container.image:Image",
     "network": "hythe.provider.network:Network",
+    "random": "hythe.provider.generated.random_kind:Random",
     "value": "hythe.provider.host.value:ValueKind",
     "vm": "hythe.provider.vm.vm:Vm",
     "volume": "hythe.provider.volume:Volume",

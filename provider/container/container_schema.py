@@ -260,10 +260,10 @@ class ContainerModel(Model):
     def _fits(self) -> ContainerModel:
         if self.network and self.network_mode is not None:
             raise ValueError("write either `network_mode` or `network` blocks, not both")
-        for block in self.network or ():
+        for member in self.network or ():
             # what the engine lists as networks of these names are ways of having none
-            if block.network in ("host", "none"):
-                raise ValueError(f'write network_mode = "{block.network}" in place of a `network` block')
+            if member.network in ("host", "none"):
+                raise ValueError(f'write network_mode = "{member.network}" in place of a `network` block')
         shared = (self.network_mode or "").startswith(("host", "container:"))
         if shared and (self.port or self.publish_all):
             raise ValueError(f'with network_mode "{self.network_mode}" no ports can be published')
