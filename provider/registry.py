@@ -17,6 +17,7 @@ _BUILT_IN = {
     "image": "hythe.provider.container.image:Image",
     "network": "hythe.provider.network:Network",
     "random": "hythe.provider.generated.random_kind:Random",
+    "tls": "hythe.provider.generated.tls_kind:Tls",
     "value": "hythe.provider.host.value:ValueKind",
     "vm": "hythe.provider.vm.vm:Vm",
     "volume": "hythe.provider.volume:Volume",
