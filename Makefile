@@ -39,9 +39,11 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy -p hythe
 	$(PYTHON) scripts/kinddocs.py --check
+	$(PYTHON) scripts/functiondocs.py --check
 
 docs: setup
 	$(PYTHON) scripts/kinddocs.py
+	$(PYTHON) scripts/functiondocs.py
 
 bench: setup
 	@scripts/engines.sh

@@ -165,7 +165,7 @@ def _default(block: VariableBlock, found: list[Diagnostic]) -> Value:
 
 
 def _resolve_one(block: VariableBlock, given: InputValue | None, found: list[Diagnostic]) -> Value:
-    from hythe.modules.language.convert import ConversionError, convert
+    from hythe.modules.language.conversions import ConversionError, convert
 
     value = given.value if given is not None else None
     place = (given.range if given is not None else None) or block.range

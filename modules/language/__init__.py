@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hythe.modules.language.functions.registry import Environment
     from hythe.value import Type
 
-__all__ = ["Sensitive", "Unknown", "convert_value", "evaluate", "parse_type", "to_json"]
+__all__ = ["Sensitive", "Unknown", "convert", "evaluate", "parse_type", "to_json"]
 
 # The parts are imported on use: whoever only needs the version or a type pays for nothing else.
 
@@ -65,21 +65,21 @@ def parse_type(source: str, *, constraint: bool = True) -> tuple[Type | None, li
     return typeexpr.parse_type(source, constraint=constraint)
 
 
-def convert_value(value: object, type_source: str) -> tuple[object, list[Diagnostic]]:
+def convert(value: object, type_source: str) -> tuple[object, list[Diagnostic]]:
     """Convert a plain Python or language value to the type that an expression spells.
 
     On errors the value is Unknown.
     """
     from hythe.diagnostic import error
-    from hythe.modules.language.convert import ConversionError, convert
+    from hythe.modules.language import conversions
     from hythe.modules.language.plain import from_python
 
     kind, diagnostics = parse_type(type_source)
     if kind is None:
         return Unknown(), diagnostics
     try:
-        return convert(from_python(value), kind), diagnostics
-    except ConversionError as exc:
+        return conversions.convert(from_python(value), kind), diagnostics
+    except conversions.ConversionError as exc:
         place = "".join(f"element {part}: " for part in exc.path)
         return Unknown(kind), [
             *diagnostics,

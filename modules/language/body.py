@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.bodyschema import AttributeSpec, BlockSpec, BodySchema
 from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.ranges import PathPart, inner_range, parse_path
@@ -77,8 +77,8 @@ class CompiledAttribute:
 
     def _converted(self, value: Value, kind: Type, scope: Scope) -> Value:
         try:
-            return convert.convert(value, kind)
-        except convert.ConversionError as exc:
+            return conversions.convert(value, kind)
+        except conversions.ConversionError as exc:
             place = "".join(f"element {_spell(part)}: " for part in exc.path)
             self._report(
                 scope,

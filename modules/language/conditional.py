@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
@@ -65,8 +65,8 @@ def decide(condition: Value, scope: Scope, source: tree.Source, node: tree.Node)
         )
         return None, marks
     try:
-        plain = convert.convert(condition, BOOL)
-    except convert.ConversionError as exc:
+        plain = conversions.convert(condition, BOOL)
+    except conversions.ConversionError as exc:
         scope.report(source, node, "Incorrect condition type", f"The condition must be true or false: {exc.message}.")
         return None, marks
     return (plain if type(plain) is bool else None), marks
@@ -118,8 +118,8 @@ def as_type(value: Value, kind: Type | None, scope: Scope, source: tree.Source, 
     if types.type_of(value) is kind:
         return value  # converting would make plain objects of the instances in it
     try:
-        return convert.convert(value, kind)
-    except convert.ConversionError as exc:
+        return conversions.convert(value, kind)
+    except conversions.ConversionError as exc:
         return scope.report(
             source, node, "Inconsistent conditional result types", f"The result has the wrong type: {exc.message}."
         )

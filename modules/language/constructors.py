@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run, constant
 from hythe.modules.language.iteration import Loop
 from hythe.modules.language.scope import Scope
@@ -112,8 +112,8 @@ def object_key(key: Value, scope: Scope, source: tree.Source, node: tree.Node) -
         scope.report(source, node, "Null value as key", "Can't use a null value as a key.")
         return None
     try:
-        converted = convert.convert(key, STRING)
-    except convert.ConversionError as exc:
+        converted = conversions.convert(key, STRING)
+    except conversions.ConversionError as exc:
         scope.report(source, node, "Incorrect key type", f"Can't use this value as a key: {exc.message}.")
         return None
     return converted if type(converted) is str else None
@@ -169,8 +169,8 @@ def compile_condition(node: tree.For, compiler: Compiler) -> Condition | None:
         detail = "The value of the 'if' clause must not be null."
         if not is_null(value):
             try:
-                plain = convert.convert(value, BOOL)
-            except convert.ConversionError as exc:
+                plain = conversions.convert(value, BOOL)
+            except conversions.ConversionError as exc:
                 detail = f"The 'if' clause value is invalid: {exc.message}."
             else:
                 return (plain if type(plain) is bool else None), marks
@@ -239,8 +239,8 @@ class ObjectCollector(TupleCollector):
             detail = "Key expression in 'for' expression must not produce a null value."
         else:
             try:
-                converted = convert.convert(key, STRING)
-            except convert.ConversionError as exc:
+                converted = conversions.convert(key, STRING)
+            except conversions.ConversionError as exc:
                 detail = f"The key expression produced an invalid result: {exc.message}."
             else:
                 return converted if type(converted) is str else None

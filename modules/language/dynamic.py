@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.body import BlockSource, CompiledBody
 from hythe.modules.language.bodyschema import BlockSpec, BodySchema
 from hythe.modules.language.compile import Compiled, compile_expression
@@ -141,8 +141,8 @@ class DynamicBlock:
             )
             return Unknown(STRING)
         try:
-            return tuple(convert.convert(unmark(label)[0], STRING) for label in value)
-        except convert.ConversionError as exc:
+            return tuple(conversions.convert(unmark(label)[0], STRING) for label in value)
+        except conversions.ConversionError as exc:
             return scope.report(source, expr, "Invalid dynamic block label", f"A label must be a string: {exc}.")
 
     def references(self) -> Iterator[Traversal]:

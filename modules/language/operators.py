@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, DecimalException, InvalidOperation
 from typing import Any
 
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.equality import equals
 from hythe.modules.language.numbers import INEXACT, WIDE, canonical
@@ -101,8 +101,8 @@ def _compile_link(node: tree.Binary, left: Code, compiler: Compiler) -> Code:
 def _operand(value: Value, kind: Type, side: str, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
     """The operand converted and checked for null; None, with a diagnostic, when unsuitable."""
     try:
-        converted = convert.convert(value, kind)
-    except convert.ConversionError as exc:
+        converted = conversions.convert(value, kind)
+    except conversions.ConversionError as exc:
         scope.report(source, node, "Invalid operand", f"Unsuitable value for {side} operand: {exc.message}.")
         return None
     if is_null(converted):

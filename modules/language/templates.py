@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.closure import Code, Compiler, constant
 from hythe.modules.language.iteration import Loop
 from hythe.modules.language.scope import Scope
@@ -65,7 +65,7 @@ def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) ->
     if kind is bool:
         return "true" if value else "false"
     if kind is int or kind is Decimal:
-        return convert.number_to_string(value)
+        return conversions.number_to_string(value)
     if kind is Unknown:
         return None
     if is_null(value):
@@ -74,8 +74,8 @@ def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) ->
         )
         return None
     try:
-        text = convert.convert(value, STRING)
-    except convert.ConversionError as exc:
+        text = conversions.convert(value, STRING)
+    except conversions.ConversionError as exc:
         scope.report(source, node, _SUMMARY, f"Cannot include the given value in a string template: {exc.message}.")
         return None
     return text if type(text) is str else None

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from hythe.diagnostic import did_you_mean
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run, constant
 from hythe.modules.language.references import literal_key
 from hythe.modules.language.scope import Scope
@@ -242,8 +242,8 @@ def _lazy_element(value: Lazy, key: Value, scope: Scope) -> Any:
 def _converted_key(key: Value, kind: Type, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
     """The key as string or number; _MISSING, with a diagnostic, when it is neither."""
     try:
-        return convert.convert(key, kind)
-    except convert.ConversionError as exc:
+        return conversions.convert(key, kind)
+    except conversions.ConversionError as exc:
         _invalid(
             scope, source, node, f"The given key does not identify an element in this collection value: {exc.message}."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hythe.diagnostic import Diagnostic, did_you_mean, error
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.compile import compile_expression
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
@@ -153,8 +153,8 @@ class _TypeReader:
         if scope.diagnostics or is_null(value):
             return None
         try:
-            return convert.convert(value, kind)
-        except convert.ConversionError as exc:
+            return conversions.convert(value, kind)
+        except conversions.ConversionError as exc:
             place = "".join(f"element {part}: " for part in exc.path)
             self.diagnostics.append(
                 error(

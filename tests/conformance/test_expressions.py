@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hythe.modules.language import evaluate, parse_type, to_json
-from hythe.modules.language.convert import ConversionError, convert
+from hythe.modules.language.conversions import ConversionError, convert
 from hythe.modules.language.functions import registry
 from hythe.modules.language.functions.registry import Environment
 from hythe.modules.language.rendering import with_templates

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hythe.modules.language.convert import ConversionError, convert, set_value
+from hythe.modules.language.conversions import ConversionError, convert, set_value
 from hythe.modules.language.functions import registry
 from hythe.modules.language.rendering import with_templates
 from hythe.modules.language.types import type_of, without_optional

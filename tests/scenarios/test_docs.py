@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hythe.modules.language.functions import registry
 from hythe.provider.units import duration_seconds, parse_size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,12 +60,6 @@ def test_snippet_is_a_configuration_that_can_be_planned(snippet: Snippet, tmp_pa
     assert done.code == 0, f"{snippet}\n{done.err}"
     assert done.err == "", f"{snippet}\n{done.err}"
     assert re.match(r"Plan: [1-9]\d* to add, 0 to change, 0 to replace, 0 to destroy\.\n", done.out), done.out
-
-
-def test_language_page_lists_every_function() -> None:
-    text = (ROOT / "docs" / "language.md").read_text().split("## Functions")[1].split("\n## ")[0]
-    table = "\n".join(line for line in text.splitlines() if line.startswith("|"))
-    assert sorted(re.findall(r"`([a-z0-9]+)`", table)) == sorted(registry.names())
 
 
 def test_sizes_mean_what_the_language_page_says() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.functions import text
 from hythe.modules.language.functions.arguments import same, whole
 from hythe.modules.language.functions.registry import FunctionError, Param, function
@@ -341,8 +341,8 @@ def _lookup_type(args: Sequence[Value]) -> Type:
         element = kind.element or ANY
         if len(args) == 3:
             try:
-                convert.convert(args[2], element)
-            except convert.ConversionError:
+                conversions.convert(args[2], element)
+            except conversions.ConversionError:
                 raise FunctionError("the default value must have the same type as the map elements", 2) from None
         return element
     if kind.name != "object":
@@ -371,7 +371,7 @@ def lookup(mapping: Value, key: Value, *default: Value, returns: Type) -> Value:
         return mark(plain[name], marks | more)
     if not default:
         raise FunctionError("lookup failed to find key {}", 1, shown=(name,))
-    return mark(convert.convert(default[0], returns), marks | more)
+    return mark(conversions.convert(default[0], returns), marks | more)
 
 
 @function(
@@ -391,10 +391,10 @@ def matchkeys(items: List, names: List, wanted: List) -> Value:
         return List([], items.element)
     if not (is_known(items) and is_known(names) and is_known(wanted)):
         return Unknown(_kind(items))
-    searched = convert.convert(wanted, kind)
+    searched = conversions.convert(wanted, kind)
     matching = [
         item
-        for item, name in zip(items, convert.convert(names, kind), strict=True)
+        for item, name in zip(items, conversions.convert(names, kind), strict=True)
         if any(same(name, other) for other in searched)
     ]
     return List(matching, items.element)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.modules.language.numbers import WIDE, canonical
 from hythe.value import (
@@ -52,8 +52,8 @@ def _coalesce_type(args: Sequence[Value]) -> Type:
 def coalesce(*args: Value, returns: Type) -> Value:
     for index, arg in enumerate(args):
         try:
-            value = convert.convert(arg, returns)
-        except convert.ConversionError as exc:
+            value = conversions.convert(arg, returns)
+        except conversions.ConversionError as exc:
             raise FunctionError(exc.message, index) from None
         if type(value) is Unknown:
             return Unknown(returns)
@@ -127,7 +127,7 @@ def concat(*args: Value, returns: Type) -> Value:
     for arg in args:
         plain, more = unmark(arg)
         marks |= more
-        items.extend(convert.convert(plain, returns) if returns.name == "list" else plain)
+        items.extend(conversions.convert(plain, returns) if returns.name == "list" else plain)
     return mark(List(items, returns.element or ANY) if returns.name == "list" else tuple(items), marks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.value import (
     ANY,
@@ -39,14 +39,14 @@ def _conversion(target: Type) -> Callable[..., Value]:
     def implementation(value: Value) -> Value:
         plain, marks = unmark(value)
         try:
-            return convert.convert(value, target)
-        except convert.ConversionError as exc:
+            return conversions.convert(value, target)
+        except conversions.ConversionError as exc:
             raise _refusal(plain, target, wanted, exc, secret=bool(marks)) from None
 
     return implementation
 
 
-def _refusal(plain: Value, target: Type, wanted: str, exc: convert.ConversionError, secret: bool) -> FunctionError:
+def _refusal(plain: Value, target: Type, wanted: str, exc: conversions.ConversionError, secret: bool) -> FunctionError:
     kind = types.type_of(plain)
     if isinstance(plain, str) and not secret:
         if target is BOOL:
@@ -79,12 +79,22 @@ for _name, (_target, _description, _examples) in _CONVERSIONS.items():
     function(_name, [_ANYTHING], returns=ANY, description=_description, examples=_examples)(_conversion(_target))
 
 
-@function("sensitive", [_ANYTHING], description="Marks the value as sensitive: no output shows it.")
+@function(
+    "sensitive",
+    [_ANYTHING],
+    description="Marks the value as sensitive: no output shows it.",
+    examples=['issensitive(sensitive("hello"))'],
+)
 def sensitive(value: Value) -> Value:
     return mark(value, frozenset({SENSITIVE}))
 
 
-@function("nonsensitive", [_ANYTHING], description="Takes the sensitive mark off the value.")
+@function(
+    "nonsensitive",
+    [_ANYTHING],
+    description="Takes the sensitive mark off the value.",
+    examples=['!issensitive(nonsensitive(sensitive("hello")))'],
+)
 def nonsensitive(value: Value) -> Value:
     plain, marks = unmark(value)
     return mark(plain, marks - {SENSITIVE})
@@ -110,6 +120,7 @@ def issensitive(value: Value) -> Value:
     [_ANYTHING],
     returns=lambda args: types.type_of(args[0]),
     description="Replaces every ephemeral part of the value by a null of its type.",
+    examples=['ephemeralasnull("kept") == "kept"'],
 )
 def ephemeralasnull(value: Value) -> Value:
     plain, marks = unmark(value)

@@ -37,6 +37,7 @@ def _declare_hash(algorithm: str) -> None:
         [_STR],
         returns=STRING,
         description=f"The {algorithm.upper()} hash of the string's UTF-8 bytes, in hexadecimal.",
+        examples=[f'{algorithm}("hello") == "{hashlib.new(algorithm, b"hello", usedforsecurity=False).hexdigest()}"'],
     )
     def hexadecimal(value: str) -> Value:
         return hashlib.new(algorithm, value.encode(), usedforsecurity=False).hexdigest()
@@ -46,12 +47,24 @@ for _algorithm in ("md5", "sha1", "sha256", "sha512"):
     _declare_hash(_algorithm)
 
 
-@function("base64sha256", [_STR], returns=STRING, description="The SHA256 hash of the string, in Base64.")
+@function(
+    "base64sha256",
+    [_STR],
+    returns=STRING,
+    description="The SHA256 hash of the string, in Base64.",
+    examples=['base64sha256("hello") == "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="'],
+)
 def base64sha256(value: str) -> Value:
     return base64.b64encode(hashlib.sha256(value.encode()).digest()).decode()
 
 
-@function("base64sha512", [_STR], returns=STRING, description="The SHA512 hash of the string, in Base64.")
+@function(
+    "base64sha512",
+    [_STR],
+    returns=STRING,
+    description="The SHA512 hash of the string, in Base64.",
+    examples=['base64sha512("hello") == base64sha512(base64decode("aGVsbG8="))'],
+)
 def base64sha512(value: str) -> Value:
     return base64.b64encode(hashlib.sha512(value.encode()).digest()).decode()
 
@@ -62,6 +75,7 @@ def base64sha512(value: str) -> Value:
     variadic=Param("cost", NUMBER),
     returns=STRING,
     description="A hash for passwords, another one at each call; the cost is 10 unless given.",
+    examples=['startswith(bcrypt("hello", 4), "$2a$04$")'],
 )
 def bcrypt_(value: str, *cost: int | Decimal, env: Environment) -> Value:
     if len(cost) > 1:
@@ -80,7 +94,13 @@ def bcrypt_(value: str, *cost: int | Decimal, env: Environment) -> Value:
     return bcrypt.hashpw(secret, f"$2a${rounds:02d}${salt}".encode()).decode()
 
 
-@function("uuid", [], returns=STRING, description="A random UUID, another one at each call.")
+@function(
+    "uuid",
+    [],
+    returns=STRING,
+    description="A random UUID, another one at each call.",
+    examples=["length(uuid()) == 36"],
+)
 def uuid_(*, env: Environment) -> Value:
     return Unknown(STRING) if env.unknown_impure else str(uuid.UUID(bytes=env.random.bytes(16), version=4))
 
@@ -107,6 +127,7 @@ def uuidv5(namespace: str, name: str) -> Value:
     [Param("ciphertext", STRING), Param("privatekey", STRING)],
     returns=STRING,
     description="Decrypts a Base64 ciphertext with an RSA private key in PEM form (PKCS #1 v1.5).",
+    examples=['rsadecrypt(filebase64("secret.bin"), file("key.pem")) == "hello"'],
 )
 def rsadecrypt(ciphertext: str, private_key: str) -> Value:
     from cryptography.exceptions import UnsupportedAlgorithm

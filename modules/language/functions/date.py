@@ -112,11 +112,23 @@ def timecmp(first: str, second: str) -> Value:
     return (a > b) - (a < b)
 
 
-@function("timestamp", [], returns=STRING, description="The time of evaluation in UTC; unknown while planning.")
+@function(
+    "timestamp",
+    [],
+    returns=STRING,
+    description="The time of evaluation in UTC; unknown while planning.",
+    examples=["length(timestamp()) == 20"],
+)
 def timestamp_(*, env: Environment) -> Value:
     return Unknown(STRING) if env.unknown_impure else Timestamp.of(env.now).text()
 
 
-@function("plantimestamp", [], returns=STRING, description="The time of the plan in UTC.")
+@function(
+    "plantimestamp",
+    [],
+    returns=STRING,
+    description="The time of the plan in UTC.",
+    examples=["length(plantimestamp()) == 20"],
+)
 def plantimestamp(*, env: Environment) -> Value:
     return Timestamp.of(env.now).text()

@@ -53,13 +53,25 @@ def base64decode(value: str) -> Value:
     return text.decoded(_from_base64(value), FunctionError(_NOT_UTF8, 0))
 
 
-@function("base64gzip", [_STR], returns=STRING, description="The string compressed with gzip, in Base64.")
+@function(
+    "base64gzip",
+    [_STR],
+    returns=STRING,
+    description="The string compressed with gzip, in Base64.",
+    examples=['base64gunzip(base64gzip("hello")) == "hello"'],
+)
 def base64gzip(value: str) -> Value:
     compressor = zlib.compressobj(wbits=31)
     return base64.b64encode(compressor.compress(value.encode()) + compressor.flush()).decode()
 
 
-@function("base64gunzip", [_STR], returns=STRING, description="Decompresses what base64gzip() compressed.")
+@function(
+    "base64gunzip",
+    [_STR],
+    returns=STRING,
+    description="Decompresses what base64gzip() compressed.",
+    examples=['base64gunzip(base64gzip("hello")) == "hello"'],
+)
 def base64gunzip(value: str) -> Value:
     # a few bytes of gzip can stand for gigabytes
     decompressor = zlib.decompressobj(wbits=31)

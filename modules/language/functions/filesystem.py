@@ -63,17 +63,35 @@ def read_text(path: str, env: Environment, index: int = 0) -> str:
     return text.decoded(read_bytes(path, env, index), refusal)
 
 
-@function("file", [_PATH], returns=STRING, description="The content of a UTF-8 file.")
+@function(
+    "file",
+    [_PATH],
+    returns=STRING,
+    description="The content of a UTF-8 file.",
+    examples=['file("hello.txt") == "hello"'],
+)
 def file(path: str, *, env: Environment) -> Value:
     return read_text(path, env)
 
 
-@function("filebase64", [_PATH], returns=STRING, description="The content of a file, in Base64.")
+@function(
+    "filebase64",
+    [_PATH],
+    returns=STRING,
+    description="The content of a file, in Base64.",
+    examples=['filebase64("hello.txt") == "aGVsbG8="'],
+)
 def filebase64(path: str, *, env: Environment) -> Value:
     return base64.b64encode(read_bytes(path, env)).decode()
 
 
-@function("fileexists", [_PATH], returns=BOOL, description="Tells whether there is a file; a directory is an error.")
+@function(
+    "fileexists",
+    [_PATH],
+    returns=BOOL,
+    description="Tells whether there is a file; a directory is an error.",
+    examples=['fileexists("hello.txt") && !fileexists("nothing.txt")'],
+)
 def fileexists(path: str, *, env: Environment) -> Value:
     try:
         return env.reader.exists(resolve(path, env))
@@ -88,6 +106,7 @@ def fileexists(path: str, *, env: Environment) -> Value:
     [_PATH, Param("pattern", STRING)],
     returns=set_of(STRING),
     description="The files under a folder whose paths match a pattern.",
+    examples=['fileset(".", "*.txt") == toset(["hello.txt"])'],
 )
 def fileset(path: str, pattern: str, *, env: Environment) -> Value:
     try:
@@ -109,6 +128,7 @@ def _declare_file_hash(algorithm: str, in_base64: bool) -> None:
         [_PATH],
         returns=STRING,
         description=f"The {algorithm.upper()} hash of a file, in {'Base64' if in_base64 else 'hexadecimal'}.",
+        examples=[f'{prefix}{algorithm}("hello.txt") == {prefix.removeprefix("file")}{algorithm}("hello")'],
     )
     def digest(path: str, *, env: Environment) -> Value:
         found = hashlib.new(algorithm, read_bytes(path, env), usedforsecurity=False).digest()
@@ -121,12 +141,24 @@ for _algorithm in ("sha256", "sha512"):
     _declare_file_hash(_algorithm, in_base64=True)
 
 
-@function("abspath", [_PATH], returns=STRING, description="The path from the root folder on.")
+@function(
+    "abspath",
+    [_PATH],
+    returns=STRING,
+    description="The path from the root folder on.",
+    examples=['abspath("/srv/../etc") == "/etc"'],
+)
 def abspath(path: str, *, env: Environment) -> Value:
     return os.path.abspath(posixpath.join(env.base_dir, path))
 
 
-@function("pathexpand", [_PATH], returns=STRING, description="The path with a leading ~ replaced by the home folder.")
+@function(
+    "pathexpand",
+    [_PATH],
+    returns=STRING,
+    description="The path with a leading ~ replaced by the home folder.",
+    examples=['pathexpand("/etc/hosts") == "/etc/hosts"'],
+)
 def pathexpand(path: str, *, env: Environment) -> Value:
     return expand(path, env)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from hythe.modules.language import convert, numbers, types
+from hythe.modules.language import conversions, numbers, types
 from hythe.modules.language.functions import text
 from hythe.modules.language.functions.json import encode
 from hythe.modules.language.functions.numberformat import NumberFormat, format_integer, format_real, format_shortest
@@ -190,8 +190,8 @@ def _render_as_is(verb: _Verb, arg: Value) -> str:
 
 def _converted(verb: _Verb, arg: Value, kind: Type) -> Value:
     try:
-        return convert.convert(arg, kind)
-    except convert.ConversionError:
+        return conversions.convert(arg, kind)
+    except conversions.ConversionError:
         raise verb.refusal(f"{types.describe(kind)} required") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, DecimalException
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.functions.arguments import whole
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.modules.language.numbers import INEXACT, MAX_DIGITS, WIDE, canonical
@@ -199,8 +199,8 @@ def sum_(numbers: Value) -> Value:
         return Unknown(NUMBER)
     for item in numbers:
         try:
-            summand = convert.convert(item, NUMBER)
-        except convert.ConversionError:
+            summand = conversions.convert(item, NUMBER)
+        except conversions.ConversionError:
             raise refusal from None
         if is_null(summand):
             raise FunctionError("argument must be list, set, or tuple of number values, without nulls", 0)

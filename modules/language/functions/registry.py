@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.functions.families import FAMILIES
 from hythe.modules.language.quote import quoted
 from hythe.value import (
@@ -292,8 +292,8 @@ def _is_untyped(value: Value) -> bool:
 def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]]:
     """The argument as the parameter wants it, and the marks that were taken off."""
     try:
-        value = convert.convert(arg, param.type)
-    except convert.ConversionError as exc:
+        value = conversions.convert(arg, param.type)
+    except conversions.ConversionError as exc:
         raise FunctionError(_conversion_message(exc), index) from None
     marks: frozenset[str] = frozenset()
     if not param.allow_marked and (type(value) is Marked or _may_be_marked(value)):
@@ -305,7 +305,7 @@ def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]
     return value, marks
 
 
-def _conversion_message(exc: convert.ConversionError) -> str:
+def _conversion_message(exc: conversions.ConversionError) -> str:
     steps = [f"element {step}: " if isinstance(step, int) else f'"{step}": ' for step in exc.path]
     return "".join(steps) + exc.message
 

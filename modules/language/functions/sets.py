@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hythe.modules.language import convert, types
+from hythe.modules.language import conversions, types
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.modules.language.sets import identity, make_set
 from hythe.value import (
@@ -88,7 +88,7 @@ Keyed = dict[Any, Value]
 
 
 def _operate(args: Sequence[Value], kind: Type, operate: Callable[[Keyed, Keyed], Keyed]) -> Value:
-    converted = [convert.convert(arg, kind) for arg in args]
+    converted = [conversions.convert(arg, kind) for arg in args]
     if not all(map(is_known, converted)):
         return Unknown(kind)
     keyed = [{identity(item): item for item in items} for items in converted]
@@ -107,7 +107,7 @@ def _operate(args: Sequence[Value], kind: Type, operate: Callable[[Keyed, Keyed]
     examples=['length(setunion(["a"], ["a", "b"])) == 2'],
 )
 def setunion(*args: Value, returns: Type) -> Value:
-    items = itertools.chain.from_iterable(convert.convert(arg, returns) for arg in args)
+    items = itertools.chain.from_iterable(conversions.convert(arg, returns) for arg in args)
     return make_set(items, returns.element or ANY)
 
 
@@ -173,7 +173,7 @@ def setproduct(*args: Value, returns: Type) -> Value:
         marks |= more
         undecided = undecided or (isinstance(plain, Set) and len(plain) > 1 and not is_known(plain))
         total *= len(plain)
-        columns.append([convert.convert(item, element) for item in plain])
+        columns.append([conversions.convert(item, element) for item in plain])
     if undecided:
         return mark(Unknown(returns), marks)
     if total > MAX_PRODUCT:
@@ -181,7 +181,7 @@ def setproduct(*args: Value, returns: Type) -> Value:
     rows = itertools.product(*columns)
     if returns.name == "list":
         return mark(List(rows, combined), marks)
-    return mark(convert.set_value(rows, combined), marks)
+    return mark(conversions.set_value(rows, combined), marks)
 
 
 @function(

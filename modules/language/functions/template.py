@@ -23,6 +23,7 @@ _VARS = Param("vars", ANY)
     [Param("path", STRING), _VARS],
     returns=ANY,
     description="The template in a file, with the variables filled in.",
+    examples=['templatefile("greeting.tftpl", { name = "you" }) == "Hello, you!"'],
 )
 def templatefile(path: str, variables: Value, *, env: Environment) -> Value:
     return _evaluate(filesystem.read_text(path, env), path, variables, env)

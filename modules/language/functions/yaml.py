@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import yaml
 
-from hythe.modules.language import convert
+from hythe.modules.language import conversions
 from hythe.modules.language.functions.registry import FunctionError, Param, function
 from hythe.modules.language.functions.text import normalized
 from hythe.modules.language.functions.timestamps import Timestamp, TimestampError
@@ -185,8 +185,8 @@ class _Decoder:
                     merged.setdefault(name, item)
                 continue
             try:
-                key = convert.convert(self.value(key_node), STRING)
-            except convert.ConversionError:
+                key = conversions.convert(self.value(key_node), STRING)
+            except conversions.ConversionError:
                 raise self._problem(key_node, "only strings may be keys") from None
             if is_null(key):
                 raise self._problem(key_node, "a key must not be null")

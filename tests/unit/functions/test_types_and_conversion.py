@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from hythe.modules.language import types
-from hythe.modules.language.convert import ConversionError, convert, number_to_string
+from hythe.modules.language.conversions import ConversionError, convert, number_to_string
 from hythe.value import (
     ANY,
     BOOL,

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from hythe.modules.language import Sensitive, Unknown, convert_value, evaluate, parse_type, to_json
+from hythe.modules.language import Sensitive, Unknown, convert, evaluate, parse_type, to_json
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_exact_types_allow_no_placeholders() -> None:
     assert parse_type("object({ a = optional(string) })", constraint=False)[1]
 
 
-def test_convert_value() -> None:
-    value, diagnostics = convert_value({"a": "1"}, 'object({ a = number, b = optional(string, "x") })')
+def test_convert() -> None:
+    value, diagnostics = convert({"a": "1"}, 'object({ a = number, b = optional(string, "x") })')
     assert not diagnostics
     assert to_json(value) == {"a": 1, "b": "x"}
-    value, diagnostics = convert_value("x", "number")
+    value, diagnostics = convert("x", "number")
     assert isinstance(value, Unknown)
     assert "a number is required" in diagnostics[0].detail
 
