@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hythe.cli.context import fail
-from hythe.diagnostic import did_you_mean
+from hythe.diagnostic import DiagnosticError, did_you_mean
 
 if TYPE_CHECKING:
     from hythe.provider.connection.ssh_login import SshSettings
     from hythe.state.model import InstanceState, State
 
 KINDS = ("vm", "host")
+
+_SSH_FAILED = 255
+"""What ssh ends with when it fails itself (ssh(1)); a command on the machine may, too."""
+_EXPLAIN_SECONDS = 20.0
 
 
 def is_machine(state: State, address: str) -> bool:
@@ -53,11 +57,28 @@ def log_in(settings: SshSettings, words: Sequence[str], options: Sequence[str] =
         _write(config, ssh_config(settings, folder))
         argv = ["ssh", "-F", config, *options, "machine", *words]
         try:
-            return subprocess.run(argv, check=False).returncode
+            code = subprocess.run(argv, check=False).returncode
         except FileNotFoundError:
             raise fail("ssh is not installed", "Install it: `sudo apt-get install openssh-client`.") from None
         except KeyboardInterrupt:
             return 130
+    if code == _SSH_FAILED:
+        _explain(settings)
+    return code
+
+
+def _explain(settings: SshSettings) -> None:
+    """Say in Hythe's words why there is no connection, if there is none. Raises DiagnosticError."""
+    from hythe.provider.connection.ssh import SshHost
+    from hythe.provider.protocol import HostUnreachable
+
+    host = SshHost(settings.address, settings)
+    try:
+        host.run(["true"], timeout=_EXPLAIN_SECONDS)
+    except HostUnreachable as failure:
+        raise DiagnosticError(*failure.diagnostics) from failure
+    finally:
+        host.close()
 
 
 def ssh_config(settings: SshSettings, folder: str) -> str:

@@ -117,7 +117,12 @@ def test_hung_up(workspace: Any) -> None:
     """The terminal window is closed."""
     work = workspace
     work.write(WAITING)
-    process = work.start("apply", "--auto-approve", "--parallelism=1")
+    # as a terminal starts it, also where the tests themselves run under nohup
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = work.start("apply", "--auto-approve", "--parallelism=1")
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     work.eventually(lambda: bool(work.listed("containers")))
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
