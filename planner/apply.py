@@ -29,7 +29,7 @@ from hythe.planner.apply_graph import Graph, Node, Op
 from hythe.planner.apply_limits import Gate
 from hythe.planner.apply_record import INTENT_OPS, instance_of, refreshed, result_of
 from hythe.planner.apply_values import Evaluator, Wish, wish_of
-from hythe.planner.apply_work import Done, Surroundings, Task, Workers
+from hythe.planner.apply_work import Done, Surroundings, Task, Workers, ending_machines
 from hythe.planner.plan import Action, Change, Mode, Plan
 from hythe.planner.refresh import is_data
 from hythe.provider.guard import diagnostics_of
@@ -118,31 +118,15 @@ def apply(
     def stop_now() -> bool:
         return stop is not None and stop.hard.is_set()
 
+    root, ending = base_dir or plan.config.root, ending_machines(plan, registry)
     surroundings = Surroundings(
-        session,
-        hosts,
-        project,
-        base_dir or plan.config.root,
-        lock or {},
-        remember_lock,
-        stop_now,
-        sink,
-        clock,
-        registry,
-        _ending(plan, registry),
+        session, hosts, project, root, lock or {}, remember_lock, stop_now, sink, clock, registry, ending
     )
     try:
         run = _Run(plan, registry, evaluator, surroundings, stop, new_id, parallelism, per_host or parallelism)
         return run.run()
     finally:
         session.close()
-
-
-def _ending(plan: Plan, registry: Registry) -> frozenset[str]:
-    """Machines that end with everything on them."""
-    kinds = {k for k in {c.kind for c in plan.changes} if k in registry and registry.kind(k).takes_along}
-    ends = (Action.DELETE, Action.REPLACE)
-    return frozenset(c.address for c in plan.changes if c.kind in kinds and c.action in ends)
 
 
 def _stale(plan: Plan, session: Session) -> list[Diagnostic]:

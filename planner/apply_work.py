@@ -12,6 +12,7 @@ from hythe.diagnostic import error
 from hythe.event import OperationProgress, OperationStarted, Sink
 from hythe.planner.apply_graph import Node, Op
 from hythe.planner.apply_values import Wish
+from hythe.planner.plan import Action, Plan
 from hythe.planner.refresh import host_of
 from hythe.provider.protocol import (
     Attributes,
@@ -171,6 +172,13 @@ class Surroundings:
 
 def _shown_id(task: Task) -> str | None:
     return None if task.node.op in (Op.CREATE, Op.READ, Op.ADOPT) else task.id
+
+
+def ending_machines(plan: Plan, registry: Registry) -> frozenset[str]:
+    """Addresses of machines that end in a plan with everything on them."""
+    kinds = {k for k in {c.kind for c in plan.changes} if k in registry and registry.kind(k).takes_along}
+    ends = (Action.DELETE, Action.REPLACE)
+    return frozenset(c.address for c in plan.changes if c.kind in kinds and c.action in ends)
 
 
 def is_unstarted(done: Done) -> bool:
