@@ -122,12 +122,13 @@ def _formatted(cli: Cli, text: str, shown: str) -> str | None:
     """The text in canonical style; None, with the errors told, when it is not valid: then it is left as it is."""
     from hythe.cli.views.diagnostics import sources_of
     from hythe.modules import syntax
+    from hythe.modules.syntax.canonical import format_text
 
-    _, found = syntax.parse(text, shown)
+    body, found = syntax.parse(text, shown)
     if found:
         replace(cli, sources=sources_of({shown: text}, cli.root)).report(found)
         return None
-    return syntax.format(text)
+    return format_text(text, body)
 
 
 def _show(cli: Cli, before: str, after: str, shown: str) -> None:

@@ -242,17 +242,18 @@ def load(
     what: str,
     check: Callable[[], None],
     *,
+    name: str | None = None,
     leave_out: int = 0,
     pack: bool = False,
     sent: Callable[[int], None] = lambda size: None,
 ) -> str:
-    """Load the image without a name; its id. Nothing is written to a disk here. Raises ProviderError.
+    """Load the image; its id. Nothing is written to a disk here. Raises ProviderError.
 
-    ``leave_out`` is how many of its lowest layers the engine has. ``pack`` compresses the stream. ``sent`` is told
-    how many bytes of the archive are on their way.
+    It has no name, or ``name`` from the moment it is there. ``leave_out`` is how many of its lowest layers the engine
+    has. ``pack`` compresses the stream. ``sent`` is told how many bytes of the archive are on their way.
     """
     try:
-        body = _watched(_pieces(image, leave_out, what), check, sent)
+        body = _watched(_pieces(image, name, leave_out, what), check, sent)
         if pack:
             body = _compressed(body)
         with engine.stream("POST", "/images/load", query={"quiet": True}, body=body, timeout=0) as answer:
@@ -271,10 +272,12 @@ def loaded_id(messages: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _pieces(image: Loadable, leave_out: int, what: str) -> Iterator[bytes]:
+def _pieces(image: Loadable, name: str | None, leave_out: int, what: str) -> Iterator[bytes]:
     """The archive that engines load, piece by piece. Layers left out keep their place in its list."""
     config_name = image.id.removeprefix("sha256:") + ".json"
-    manifest = [{"Config": config_name, "RepoTags": None, "Layers": [layer.name for layer in image.layers]}]
+    manifest = [
+        {"Config": config_name, "RepoTags": [name] if name else None, "Layers": [layer.name for layer in image.layers]}
+    ]
     written = {layer.name for layer in image.layers[:leave_out]}
     for layer in image.layers:
         if layer.name in written:
@@ -292,8 +295,8 @@ def _pieces(image: Loadable, leave_out: int, what: str) -> Iterator[bytes]:
         if left:
             raise ProviderError(unreadable_archive(layer.name, what, EOFError("it has become shorter meanwhile")))
         yield bytes(-layer.size % tarfile.BLOCKSIZE)
-    for name, data in ((config_name, image.config), ("manifest.json", json.dumps(manifest).encode())):
-        yield _header(name, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    for part, data in ((config_name, image.config), ("manifest.json", json.dumps(manifest).encode())):
+        yield _header(part, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

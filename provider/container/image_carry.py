@@ -39,7 +39,8 @@ def carry(context: Context, engine: Engine, there: Referent, what: str) -> str:
     with _one_at_a_time(context.host.name, id):
         image = inspected(engine, id)
         if image is None:
-            image = inspected(engine, _send(context, engine, there, what))
+            _send(context, engine, there, what)
+            image = inspected(engine, copy_name(there.id))
             if image is None:
                 raise ProviderError(
                     error(
@@ -48,7 +49,8 @@ def carry(context: Context, engine: Engine, there: Referent, what: str) -> str:
                         "Something removes images there; apply again.",
                     )
                 )
-            # only what was brought here is taken back
+        elif image.names:
+            # there by another's doing, who names it: then taking back ends with our names
             tag(engine, image.id, [copy_name(there.id)], what)
         names = own_names(there.attributes)
         tag(engine, image.id, names, what)
@@ -85,19 +87,20 @@ def _one_at_a_time(host: str, id: str) -> Iterator[None]:
         yield
 
 
-def _send(context: Context, engine: Engine, there: Referent, what: str) -> str:
+def _send(context: Context, engine: Engine, there: Referent, what: str) -> None:
     with tempfile.TemporaryFile(prefix="hythe-carry-") as file:
         _save(context, file, there, what)
         with _opened(file, there, what) as tar:
             image = saved_image(tar, f"what the engine saved of {there.address}", None, what)
             known = _layers_there(engine, image, what)
             try:
-                return _load(context, engine, image, there, what, known)
+                _load(context, engine, image, there, what, known)
+                return
             except ProviderError:
                 # an engine that wants every layer, or one whose layers went just now
                 if not known:
                     raise
-            return _load(context, engine, image, there, what, 0)
+            _load(context, engine, image, there, what, 0)
 
 
 @contextmanager
@@ -138,14 +141,24 @@ def _save(context: Context, file: IO[bytes], there: Referent, what: str) -> None
     file.seek(0)
 
 
-def _load(context: Context, engine: Engine, image: Loadable, there: Referent, what: str, known: int) -> str:
+def _load(context: Context, engine: Engine, image: Loadable, there: Referent, what: str, known: int) -> None:
     total = sum({layer.name: layer.size for layer in image.layers[known:]}.values())
     head = f"carrying {there.attributes.get('name') or there.address} to {context.host.name}"
     kept = f", {known} of {len(image.layers)} layers are there" if known else ""
     context.progress(head + kept)
     sent = _teller(context.progress, head, total)
-    # Podman's engine reads plain archives only
-    return load(engine, image, what, context.check, leave_out=known, pack=engine.kind == "docker", sent=sent)
+    load(
+        engine,
+        image,
+        what,
+        context.check,
+        # with the mark from the first moment on: a copy that a killed run sent is found, and taken back
+        name=copy_name(there.id),
+        leave_out=known,
+        # Podman's engine reads plain archives only
+        pack=engine.kind == "docker",
+        sent=sent,
+    )
 
 
 def _teller(progress: Callable[[str], None], head: str, total: int) -> Callable[[int], None]:

@@ -311,7 +311,7 @@ def _grow(hypervisor: Hypervisor, facts: pools.VolumeFacts, wanted: int, what: s
     except LibvirtError as failure:
         if failure.code != _NO_SUPPORT:
             raise refused(failure, what) from failure
-        raise ProviderError(_cannot_grow(facts, wanted, what, "libvirt cannot do that in pool")) from failure
+        raise ProviderError(_cannot_grow(facts, wanted, what, "libvirt cannot do that")) from failure
 
 
 def _extend(
@@ -322,7 +322,9 @@ def _extend(
     That is done on the host, which is the hypervisor's machine unless a URI of its own was given.
     """
     if uri is not None:
-        raise ProviderError(_cannot_grow(facts, wanted, what, f"Hythe does not reach the machine of {uri} itself, to"))
+        raise ProviderError(
+            _cannot_grow(facts, wanted, what, f"its pool is on the machine of {uri}, where Hythe runs nothing")
+        )
     script = 'PATH=$PATH:/usr/sbin:/sbin; exec lvextend --size "$1" "$2"'
     done = context.host.run(["sh", "-c", script, "sh", f"{wanted}b", facts.path], timeout=_EXTEND_SECONDS)
     if done.code != 0:
@@ -336,7 +338,7 @@ def _extend(
 def _cannot_grow(facts: pools.VolumeFacts, wanted: int, what: str, why: str) -> Diagnostic:
     return error(
         "Pool cannot grow volumes",
-        f'{what}: {why} in pool "{facts.pool}". Do it on the machine (in a volume group: `sudo lvextend --size '
+        f'{what}, in pool "{facts.pool}": {why}. Do it on the machine (in a volume group: `sudo lvextend --size '
         f"{wanted}b {facts.path}`, then `virsh pool-refresh {facts.pool}`), and plan again.",
     )
 

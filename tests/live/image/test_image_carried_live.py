@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hythe.provider.container.image_carry import carry
+from hythe.provider.container.image_carry import carry, take_back
 from hythe.provider.protocol import ProviderError, Referent
 
 
@@ -136,3 +136,28 @@ def test_an_image_that_is_gone(docker_shop: Any, other_docker: Any, made: Any) -
     docker_shop.bench.cli("rmi", "-f", made.attributes["id"])
     with pytest.raises(ProviderError, match=r"image\.web has to be carried to other.*Plan again"):
         carry(_context(docker_shop, other_docker, []), other_docker.engine, made, "container.c")
+
+
+def test_a_copy_of_a_run_that_was_killed_is_taken_back(
+    docker_shop: Any, other_docker: Any, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after the load: the copy has its mark already. What was there before stays."""
+    monkeypatch.setattr("hythe.provider.container.image_carry.tag", lambda *a: 1 / 0)
+    context = _context(docker_shop, other_docker, [])
+    with pytest.raises(ZeroDivisionError):
+        carry(context, other_docker.engine, made, "container.c")
+    monkeypatch.undo()
+    id = made.attributes["id"]
+    assert id in other_docker.cli("images", "-q", "--no-trunc")
+    owner = replace(context.identity, id=made.id)
+    taking = replace(context, identity=owner, others=lambda: [context.host])
+    take_back(taking, [made.attributes["name"]], "Removing it")
+    assert id not in other_docker.cli("images", "-aq", "--no-trunc")
+
+    carry(context, other_docker.engine, made, "container.c")
+    other_docker.cli("tag", id, "own:1")
+    try:
+        take_back(taking, [made.attributes["name"]], "Removing it")
+        assert other_docker.cli("images", "--format", "{{.Repository}}").split() == ["own"]
+    finally:
+        other_docker.cli("image", "prune", "-af")
