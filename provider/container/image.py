@@ -17,7 +17,7 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container import image_archive, image_build, image_engine, image_packages, image_pull, image_push
 from hythe.provider.container.client import Engine
 from hythe.provider.container.context_tar import ignore_file
-from hythe.provider.container.image_carry import take_back
+from hythe.provider.container.image_carry import rename_copies, take_back
 from hythe.provider.container.image_engine import EngineImage, inspected, observe, own_names, pushed_name
 from hythe.provider.container.image_model import ImageData, ImageModel, source_of
 from hythe.provider.container.image_reference import parse_name, repository_from
@@ -191,6 +191,8 @@ class Image(Kind):
             pushed = image_push.push_all(context, id, desired)
             if pushed:
                 made["digest"] = pushed
+        if context.host.name == context.local.name:
+            rename_copies(context, own_names(before), names, what)
         kept = {*names, *_pushed(desired)}
         image_engine.untag(engine, id, [n for n in (*own_names(before), *_pushed(before)) if n not in kept], what)
         return _told(engine, id, made, what)

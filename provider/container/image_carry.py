@@ -19,7 +19,7 @@ from hythe.diagnostic import error
 from hythe.provider.container.archive_check import unreadable_archive
 from hythe.provider.container.client import Engine, EngineError, refused, segment
 from hythe.provider.container.image_archive import Loadable, load, saved_image
-from hythe.provider.container.image_engine import inspected, own_names, remove, tag
+from hythe.provider.container.image_engine import inspected, own_names, remove, tag, untag
 from hythe.provider.protocol import Context, HostUnreachable, ProviderError, Referent
 
 _MOST_IMAGES = 200
@@ -68,14 +68,31 @@ def take_back(context: Context, names: Sequence[str], what: str) -> None:
     What is out of reach keeps its copy; that is told. Raises ProviderError.
     """
     mark = copy_name(context.identity.id)
+    for host, engine, id in _copies(context):
+        remove(engine, id, [mark, *names], f"{what} from {host}")
+
+
+def rename_copies(context: Context, before: Sequence[str], after: Sequence[str], what: str) -> None:
+    """Give the copies of an image the names that it has now. Raises ProviderError."""
+    if list(before) == list(after):
+        return
+    for host, engine, id in _copies(context):
+        tag(engine, id, after, f"{what} on {host}")
+        untag(engine, id, [name for name in before if name not in after], f"{what} on {host}")
+
+
+def _copies(context: Context) -> Iterator[tuple[str, Engine, str]]:
+    """Where an image has copies: the host's name, its engine and the copy's id."""
+    mark = copy_name(context.identity.id)
     for host in context.others():
         try:
             engine: Engine = host.engine()
             image = inspected(engine, mark)
-            if image is not None and image.has(mark):
-                remove(engine, image.id, [mark, *names], f"{what} from {host.name}")
         except HostUnreachable:
-            context.progress(f"a copy may be left on {host.name}, which cannot be reached")
+            context.progress(f"a copy may be left as it is on {host.name}, which cannot be reached")
+            continue
+        if image is not None and image.has(mark):
+            yield host.name, engine, image.id
 
 
 @contextmanager

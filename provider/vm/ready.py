@@ -96,7 +96,7 @@ class _Waiting:
         self.progress(f"VM {self.name}: waiting for an address")
         end, agent = self._end("address"), bool(self.attributes.get("guest_agent", True))
         while True:
-            found = addresses_of(self.hypervisor, self.uuid, agent=agent)
+            found = addresses_of(self.hypervisor, self.uuid, self.host, agent=agent)
             if found:
                 self.address_found = found[0]
                 return
@@ -200,7 +200,8 @@ class _Waiting:
 
     def _addresses(self) -> list[str]:
         """Where the guest may be, which can change while it boots."""
-        found = addresses_of(self.hypervisor, self.uuid, agent=bool(self.attributes.get("guest_agent", True)))
+        agent = bool(self.attributes.get("guest_agent", True))
+        found = addresses_of(self.hypervisor, self.uuid, self.host, agent=agent)
         return found or [self.address_found]
 
     def _try_port(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hythe.provider.protocol import Attributes, Host
+from hythe.provider.protocol import Attributes, Host, ProviderError
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.domain_read import bytes_of, is_seed, mac_of, observe, source_of
@@ -100,11 +101,11 @@ def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host:
     out["autostart"] = seen.autostart
     if seen.snapshots:
         out["snapshot"] = [{"name": n, **({"description": d} if d else {})} for n, d in seen.snapshots]
-    _reach(out, hypervisor, seen, known)
+    _reach(out, hypervisor, seen, known, host)
     return {name: value for name, value in out.items() if value is not None}
 
 
-def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any]) -> None:
+def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> None:
     """Addresses, and how it is logged in to; those of a VM that is off are not told."""
     if not seen.running:
         for name in ("address", "addresses"):
@@ -114,7 +115,8 @@ def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[s
             out["ssh"] = {k: v for k, v in access.items() if k != "address"}
         return
     macs = [mac_of(n) for n in seen.config.findall("devices/interface")]
-    found = addresses_of(hypervisor, seen.uuid, agent=bool(out.get("guest_agent")), macs=out.get("macs") or macs)
+    agent = bool(out.get("guest_agent"))
+    found = addresses_of(hypervisor, seen.uuid, host, agent=agent, macs=out.get("macs") or macs)
     if known.get("address") and known["address"] not in found:
         found = found or list(known.get("addresses") or [known["address"]])
     if found:
@@ -124,26 +126,48 @@ def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[s
         out["ssh"] = {**access, "address": out["address"]}
 
 
-def addresses_of(hypervisor: Hypervisor, uuid: str, *, agent: bool, macs: Sequence[str] = ()) -> list[str]:
+def addresses_of(hypervisor: Hypervisor, uuid: str, host: Host, *, agent: bool, macs: Sequence[str] = ()) -> list[str]:
     """IPv4 addresses of a guest as its agent tells, else the leases, else ARP; in the order of ``macs`` where given.
 
     A lease may be an old one, of what had the same MAC address before and asked in another way; the youngest is first.
     """
     for source in (*((AGENT,) if agent else ()), LEASE, ARP):
-        try:
-            found = hypervisor.read(lambda c, s=source: c.lookupByUUIDString(uuid).interfaceAddresses(s, 0))  # type: ignore[misc]
-        except LibvirtError:
-            continue
-        nics = [(str(nic.get("hwaddr") or "").lower(), nic) for nic in (found or {}).values()]
+        nics = _nics(hypervisor, uuid, host, source)
         if macs:
             # an agent tells of the bridges of containers too
-            nics = sorted(((m, n) for m, n in nics if m in macs), key=lambda item: macs.index(item[0]))
-        given = [[a["addr"] for a in nic.get("addrs") or () if a["type"] == 0] for _, nic in nics]
-        out = [a for some in given for a in (reversed(some) if source == LEASE else some)]
-        out = [a for a in out if not a.startswith("127.")]
+            nics = sorted((nic for nic in nics if nic[0] in macs), key=lambda nic: macs.index(nic[0]))
+        out = [a for _, given in nics for a in given if not a.startswith("127.")]
         if out:
             return list(dict.fromkeys(out))
     return []
+
+
+def _nics(hypervisor: Hypervisor, uuid: str, host: Host, source: int) -> list[tuple[str, list[str]]]:
+    """MAC address and IPv4 addresses of each interface, as one source tells them."""
+    try:
+        found = hypervisor.read(lambda c: c.lookupByUUIDString(uuid).interfaceAddresses(source, 0))
+    except LibvirtError:
+        return _neighbours(hypervisor, uuid, host) if source == ARP else []
+    out = []
+    for nic in (found or {}).values():
+        given = [str(a["addr"]) for a in nic.get("addrs") or () if a["type"] == 0]
+        out.append((str(nic.get("hwaddr") or "").lower(), given[::-1] if source == LEASE else given))
+    return out
+
+
+def _neighbours(hypervisor: Hypervisor, uuid: str, host: Host) -> list[tuple[str, list[str]]]:
+    """What the hypervisor's machine has in its ARP table: libvirt's own reading of it fails with some kernels."""
+    try:
+        xml = hypervisor.read(lambda c: c.lookupByUUIDString(uuid).XMLDesc(_INACTIVE))
+        done = host.run(["ip", "-json", "-4", "neighbour", "show"], timeout=10)
+        table = json.loads(done.stdout or b"[]")
+    except (LibvirtError, ProviderError, ValueError):
+        return []
+    out = []
+    for mac in (mac_of(nic).lower() for nic in parse(xml).findall("devices/interface")):
+        given = [str(row["dst"]) for row in table if str(row.get("lladdr") or "").lower() == mac and "dst" in row]
+        out.append((mac, given))
+    return out
 
 
 def balloon_works(hypervisor: Hypervisor, seen: Seen) -> bool:

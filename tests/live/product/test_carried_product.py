@@ -62,6 +62,13 @@ def test_a_copy_comes_with_its_container_and_goes_with_its_image(work: Any, othe
     assert other_docker.cli("exec", f"{work.prefix}-web", "cat", "/page") == "two"
     assert first not in other_docker.cli("images", "-aq", "--no-trunc")
 
+    # another name: the copy has it too, and the old one nowhere
+    work.write(CONFIG.replace("PREFIX-web:1", "PREFIX-web:2").replace("ENDPOINT", other_docker.endpoint))
+    work.apply()
+    tags = other_docker.cli("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert f"{work.prefix}-web:2" in tags
+    assert f"{work.prefix}-web:1" not in tags
+
     # the container goes, the copy stays for the next one, and goes with the image in the end
     work.write("here = false", "x.auto.hclvars")
     work.apply()
