@@ -97,6 +97,25 @@ class OutputBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckBlock:
+    """A ``check`` block: what should hold of the whole; what does not is a warning."""
+
+    name: str
+    range: Range
+    assertions: tuple[CheckRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedBlock:
+    """A ``removed`` block: what becomes of the objects of a resource that is no longer declared."""
+
+    kind: str
+    name: str
+    destroy: bool
+    range: Range
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The ``hythe`` block. ``project`` is the name that default names begin with."""
 
@@ -113,6 +132,8 @@ class Module:
     locals: dict[str, Located] = field(default_factory=dict)
     outputs: dict[str, OutputBlock] = field(default_factory=dict)
     resources: dict[tuple[str, str, str], ResourceBlock] = field(default_factory=dict)
+    checks: dict[str, CheckBlock] = field(default_factory=dict)
+    removed: dict[tuple[str, str, str], RemovedBlock] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hythe.modules.blocks import (
     tuple_items,
 )
 from hythe.modules.config import (
+    CheckBlock,
     CheckRule,
     Config,
     Lifecycle,
@@ -33,6 +34,7 @@ from hythe.modules.config import (
     Settings,
     VariableBlock,
 )
+from hythe.modules.standing import check_removed, read_check, read_removed
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
@@ -40,15 +42,19 @@ SUFFIXES = (".hcl", ".hcl.json")
 _NOT_CONFIGURATION = (".lock.hcl", ".test.hcl", ".hythetest.hcl")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
-_TOP = ("resource", "data", "variable", "locals", "output", "hythe")
+_TOP = ("resource", "data", "variable", "locals", "output", "check", "removed", "hythe")
 _LATER = {
     "module": "Write what it holds into this folder, or give each part a folder of its own.",
     "moved": "`hythe state mv` gives an object a new address.",
-    "removed": "`hythe state rm` forgets an object without destroying it.",
     "import": "`hythe import` takes an existing object in.",
-    "check": "Conditions can stand in precondition and postcondition blocks.",
 }
-_LABELS = {"resource": ("kind", "name"), "data": ("kind", "name"), "variable": ("name",), "output": ("name",)}
+_LABELS = {
+    "resource": ("kind", "name"),
+    "data": ("kind", "name"),
+    "variable": ("name",),
+    "output": ("name",),
+    "check": ("name",),
+}
 
 
 def is_configuration(name: str) -> bool:
@@ -117,6 +123,7 @@ def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagno
         found += problems
         # what cannot be read is not there, so complaints about what is missing would lead astray
         settings = _collect(module, body, settings, [] if has_errors(problems) else found)
+    check_removed(module, found)
     return Config(root, module, settings, dict(files)), found
 
 
@@ -142,6 +149,10 @@ def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnos
             made = _output(body, block, found)
             if made is not None:
                 _add(module.outputs, made, found)
+        elif block.type == "check":
+            _add(module.checks, read_check(body, block, found), found)
+        elif block.type == "removed":
+            _removed(module, body, block, found)
         elif block.type == "locals":
             _locals(module, body, block, found)
         else:
@@ -192,7 +203,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
-_Declared = TypeVar("_Declared", VariableBlock, OutputBlock)
+_Declared = TypeVar("_Declared", VariableBlock, OutputBlock, CheckBlock)
 
 
 def _add(table: dict[str, _Declared], made: _Declared, found: list[Diagnostic]) -> None:
@@ -206,6 +217,16 @@ def _add(table: dict[str, _Declared], made: _Declared, found: list[Diagnostic]) 
                 related=(("first declared here", first),),
             )
         )
+
+
+def _removed(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    made = read_removed(body, block, found)
+    if made is None:
+        return
+    first = module.removed.setdefault(("managed", made.kind, made.name), made)
+    if first is not made:
+        text_ = f"What becomes of {made.kind}.{made.name} is said already at {first.range}."
+        found.append(error("Duplicate removed block", text_, made.range, related=(("first said here", first.range),)))
 
 
 def _locals(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:

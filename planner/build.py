@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from hythe.address import Address, Key, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, error
+from hythe.modules.config import RemovedBlock
 from hythe.planner import checks, containment
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
@@ -161,6 +162,8 @@ class Builder:
         containment.mark(self)
         self._outputs()
         result.diagnostics[:0] = self.evaluation.diagnostics
+        if self.options.mode is not Mode.DESTROY and not self.selection.partial:
+            result.diagnostics += self.evaluation.check_assertions()
         checks.names(self)
         checks.hosts(self)
         checks.protection(self)
@@ -267,6 +270,8 @@ class Builder:
         elif self.options.mode is Mode.REFRESH_ONLY or instance.kind not in self.registry:
             # nobody could remove what is of a kind that is not there
             action, disruption = Action.NOOP, Disruption.NONE
+        elif self._forgotten(address):
+            action, disruption = Action.FORGET, Disruption.NONE
         else:
             action = Action.DELETE
             kind = self._kind_or_none(instance.kind)
@@ -290,6 +295,14 @@ class Builder:
             )
         )
 
+    def _removed_block(self, address: str) -> RemovedBlock | None:
+        return next((b for k, b in self.program.config.module.removed.items() if k == self._block_of(address)), None)
+
+    def _forgotten(self, address: str) -> bool:
+        """Whether a ``removed`` block says that the object is let go of as it is."""
+        removed = self._removed_block(address)
+        return removed is not None and not removed.destroy
+
     def _kind_or_none(self, name: str) -> Kind | None:
         return self.registry.kind(name) if name in self.registry else None
 
@@ -303,7 +316,8 @@ class Builder:
         node = self._block_of(address)
         block = self.program.blocks.get(node) if node is not None else None
         if block is None:
-            return Cause("it is no longer in the configuration")
+            removed = self._removed_block(address)
+            return Cause("it is no longer in the configuration", range=removed.range if removed else None)
         at = parse_address(address)
         decider = block.for_each or block.count
         what = "for_each" if block.for_each else "count" if block.count else "the block"

@@ -160,7 +160,10 @@ class ApplyEvaluator:
             return list(self._evaluation.diagnostics)
 
     def outputs(self, state: State) -> tuple[dict[str, OutputState], list[Diagnostic]]:
-        """The root outputs over the state as it is now; those that cannot be told are left out."""
+        """The root outputs over the state as it is now; those that cannot be told are left out.
+
+        What of the ``check`` blocks does not hold now is told too.
+        """
         out: dict[str, OutputState] = {}
         with self._mutex:
             self._begin(state)
@@ -173,4 +176,5 @@ class ApplyEvaluator:
                 found = evaluate_output(self._evaluation, self._evaluation.scope(), name, block, compiled, rules)
                 if found is not None and is_known(found[0]):
                     out[name] = OutputState(*found, block.sensitive)
-            return out, list(self._evaluation.diagnostics)
+            checked = self._evaluation.check_assertions() if self.plan.complete else []
+            return out, [*self._evaluation.diagnostics, *checked]

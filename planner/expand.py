@@ -7,11 +7,11 @@ are: the planned ones, or those in state. Every evaluation records which instanc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hythe.address import Key
-from hythe.diagnostic import Diagnostic, error, has_errors
+from hythe.diagnostic import Diagnostic, Severity, error, has_errors
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
@@ -270,6 +270,15 @@ class Evaluation:
             elif value is not True and value != "true":
                 text = "The condition must be true or false."
                 self.diagnostics.append(error("Invalid condition", text, rule.range, address=scope.address))
+
+    def check_assertions(self) -> list[Diagnostic]:
+        """What of the ``check`` blocks does not hold, as warnings; what cannot be told yet is passed over."""
+        before = len(self.diagnostics)
+        for name, rules in self.program.checks.items():
+            self.check_rules(rules, self.scope(f"check.{name}"), "Check block assertion failed")
+        found = [replace(d, severity=Severity.WARNING) for d in self.diagnostics[before:]]
+        del self.diagnostics[before:]
+        return found
 
     def triggers(self, block: CompiledBlock, key: Key) -> list[tuple[Compiled, set[str], Value]]:
         """What ``replace_triggered_by`` names: each expression, the instances it read, its value."""

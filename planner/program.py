@@ -24,7 +24,8 @@ META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "lifecycle", "pro
 BUILT_IN_ROOTS = frozenset({"var", "local", "data", "each", "count", "self", "path", "hythe", "terraform"})
 
 NodeId = tuple[str, ...]
-"""A node of the graph: ("managed", kind, name), ("data", kind, name), ("local", name), ("output", name)."""
+"""A node of the graph: ("managed", kind, name), ("data", kind, name), ("local", name), ("output", name),
+("check", name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Program:
     blocks: dict[NodeId, CompiledBlock] = field(default_factory=dict)
     locals: dict[str, Compiled] = field(default_factory=dict)
     outputs: dict[str, tuple[OutputBlock, Compiled, tuple[CompiledRule, ...]]] = field(default_factory=dict)
+    checks: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
     order: tuple[NodeId, ...] = ()
     edges: dict[NodeId, tuple[NodeId, ...]] = field(default_factory=dict)
 
@@ -132,6 +134,8 @@ def compile_config(config: Config, registry: Registry) -> tuple[Program, list[Di
     for name, output in sorted(config.module.outputs.items()):
         value = compile_expression(output.value.expression, output.value.source)
         program.outputs[name] = (output, value, _rules(output.preconditions))
+    for name, check in sorted(config.module.checks.items()):
+        program.checks[name] = _rules(check.assertions)
     _Linker(program, registry, found).link()
     return program, found
 
@@ -232,6 +236,8 @@ class _Linker:
         for name, (output, compiled, rules) in program.outputs.items():
             references = [*compiled.references, *(r for rule in rules for r in rule.condition.references)]
             self._edges(("output", name), references, self._depends_on(output.depends_on))
+        for name, rules in program.checks.items():
+            self._edges(("check", name), (r for c in rules for r in (*c.condition.references, *c.message.references)))
         self._order()
 
     def _block_references(self, block: CompiledBlock, own: set[str]) -> Iterator[Traversal]:

@@ -39,6 +39,11 @@ class Selection:
             self._kept = self._excluded_state()
         self._destroy = destroy
 
+    @property
+    def partial(self) -> bool:
+        """Whether something was left out by request."""
+        return bool(self._targets or self._excludes)
+
     def _parse(self, flag: str, texts: Iterable[str]) -> list[tuple[NodeId, Address | None]]:
         out: list[tuple[NodeId, Address | None]] = []
         for text in texts:

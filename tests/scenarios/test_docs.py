@@ -71,9 +71,9 @@ def test_sizes_mean_what_the_language_page_says() -> None:
     assert duration_seconds(90) == 90
 
 
-@pytest.mark.parametrize("construct", ["module", "moved", "removed", "import", "check"])
+@pytest.mark.parametrize("construct", ["module", "moved", "import"])
 def test_what_is_not_in_this_version_is_refused_with_advice(construct: str, tmp_path: Path, run: Any) -> None:
-    labels = ' "x"' if construct in ("module", "check") else ""
+    labels = ' "x"' if construct == "module" else ""
     (tmp_path / "main.hcl").write_text(f"{construct}{labels} {{}}\n")
     done = run(tmp_path, "validate")
     assert done.code == 1

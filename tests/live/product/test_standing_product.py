@@ -1,0 +1,72 @@
+"""``removed`` and ``check`` on real engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONFIG = """
+resource "volume" "old" {
+  name = "PREFIX-old"
+}
+resource "container" "web" {
+  name         = "PREFIX-web"
+  image        = "IMAGE"
+  command      = ["sleep", "9000"]
+  init         = true
+  network_mode = "none"
+  mount {
+    volume = volume.old
+    target = "/data"
+  }
+}
+"""
+CHECK = """
+check "user" {
+  assert {
+    condition     = container.web.user == "nobody"
+    error_message = "The container ${container.web.name} runs as ${coalesce(container.web.user, "root")}."
+  }
+}
+"""
+
+
+def test_a_removed_object_stays_where_it_is(each_workspace: Any) -> None:
+    work = each_workspace
+    work.write(CONFIG)
+    work.apply()
+    kept = work.bench.cli("inspect", "--format", "{{.Id}} {{.State.Running}}", f"{work.prefix}-web")
+    work.write("removed {\n  from = container.web\n}\nremoved {\n  from = volume.old\n}\n")
+    assert "2 to forget" in work.ok("plan").out
+    ran = work.apply()
+    assert "0 to destroy" in ran.out, ran.out
+    assert work.ok("state", "list").out == ""
+    assert work.bench.cli("inspect", "--format", "{{.Id}} {{.State.Running}}", f"{work.prefix}-web") == kept
+
+    # and is taken in again
+    work.write(CONFIG)
+    work.ok("import", "container.web", f"{work.prefix}-web")
+    work.ok("import", "volume.old", f"{work.prefix}-old")
+    work.apply()
+    assert work.bench.cli("inspect", "--format", "{{.Id}} {{.State.Running}}", f"{work.prefix}-web") == kept
+    work.write("removed {\n  from = container.web\n  lifecycle {\n    destroy = true\n  }\n}\n")
+    assert work.actions() == {
+        "container.web": ["delete"],
+        "volume.old": ["delete"],
+    }  # the volume's block is simply gone
+    work.apply()
+    assert not any(work.everything().values())
+
+
+def test_a_check_warns_and_stops_nothing(each_workspace: Any) -> None:
+    work = each_workspace
+    work.write(CONFIG + CHECK)
+    ran = work.ok("apply", "--auto-approve")
+    words = f"The container {work.prefix}-web runs as root."
+    assert ran.text.count("Check block assertion failed") >= 1, ran.text
+    assert words in ran.text
+    again = work.run("plan", "--detailed-exitcode")
+    assert again.code == 0, again.text
+    assert words in again.text
+    work.write((CONFIG + CHECK).replace("init  ", 'user = "nobody"\n  init  '))
+    assert "Check block" not in work.apply().text
+    work.ok("destroy", "--auto-approve")
