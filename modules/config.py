@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hythe.address import Address
 from hythe.diagnostic import Range
 from hythe.modules.syntax.tree import Body, Expression, Source
 from hythe.value import Type, Value
@@ -106,6 +107,20 @@ class CheckBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedBlock:
+    """A ``moved`` block. Both without a key mean all instances of a resource, otherwise one instance each."""
+
+    source: Address
+    destination: Address
+    range: Range
+
+    @property
+    def whole(self) -> bool:
+        """Whether all instances of a resource move."""
+        return self.source.key is None and self.destination.key is None
+
+
+@dataclass(frozen=True, slots=True)
 class RemovedBlock:
     """A ``removed`` block: what becomes of the objects of a resource that is no longer declared."""
 
@@ -134,6 +149,7 @@ class Module:
     resources: dict[tuple[str, str, str], ResourceBlock] = field(default_factory=dict)
     checks: dict[str, CheckBlock] = field(default_factory=dict)
     removed: dict[tuple[str, str, str], RemovedBlock] = field(default_factory=dict)
+    moved: list[MovedBlock] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from hythe.modules.config import (
     Settings,
     VariableBlock,
 )
-from hythe.modules.standing import check_removed, read_check, read_removed
+from hythe.modules.standing import check_moved, check_removed, read_check, read_moved, read_removed
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
@@ -42,10 +42,9 @@ SUFFIXES = (".hcl", ".hcl.json")
 _NOT_CONFIGURATION = (".lock.hcl", ".test.hcl", ".hythetest.hcl")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
-_TOP = ("resource", "data", "variable", "locals", "output", "check", "removed", "hythe")
+_TOP = ("resource", "data", "variable", "locals", "output", "check", "removed", "moved", "hythe")
 _LATER = {
     "module": "Write what it holds into this folder, or give each part a folder of its own.",
-    "moved": "`hythe state mv` gives an object a new address.",
     "import": "`hythe import` takes an existing object in.",
 }
 _LABELS = {
@@ -124,6 +123,7 @@ def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagno
         # what cannot be read is not there, so complaints about what is missing would lead astray
         settings = _collect(module, body, settings, [] if has_errors(problems) else found)
     check_removed(module, found)
+    check_moved(module, found)
     return Config(root, module, settings, dict(files)), found
 
 
@@ -153,6 +153,9 @@ def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnos
             _add(module.checks, read_check(body, block, found), found)
         elif block.type == "removed":
             _removed(module, body, block, found)
+        elif block.type == "moved":
+            moved = read_moved(body, block, found)
+            module.moved += [moved] if moved is not None else []
         elif block.type == "locals":
             _locals(module, body, block, found)
         else:

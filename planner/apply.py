@@ -25,6 +25,7 @@ from hythe.event import (
     Sink,
     ignore,
 )
+from hythe.planner import moves
 from hythe.planner.apply_graph import Graph, Node, Op
 from hythe.planner.apply_limits import Gate
 from hythe.planner.apply_record import INTENT_OPS, instance_of, refreshed, result_of
@@ -123,6 +124,7 @@ def apply(
         session, hosts, project, root, lock or {}, remember_lock, stop_now, sink, clock, registry, ending
     )
     try:
+        moves.record(session, dict(plan.moves))
         run = _Run(plan, registry, evaluator, surroundings, stop, new_id, parallelism, per_host or parallelism)
         return run.run()
     finally:

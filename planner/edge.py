@@ -20,7 +20,8 @@ from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, Plan
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
 from hythe.planner.inputs import RecordingReader
-from hythe.planner.plan import ConfigSnapshot, Plan
+from hythe.planner.moves import Moved, moved
+from hythe.planner.plan import Change, ConfigSnapshot, Plan
 from hythe.planner.program import Program, compile_config
 from hythe.planner.refresh import Refreshed, Unreachable, refresh
 from hythe.provider.guard import diagnostics_of
@@ -74,6 +75,9 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
         return Outcome(None, found, program)
     started = session.now()
     project = project_of(session.config)
+    moving = moved(session.config.module, state)
+    found += moving.diagnostics
+    state = moving.state
     refreshed = _refresh(session, state, options, project)
     observe = _observer(refreshed)
     reader = RecordingReader(session.config.root)
@@ -98,7 +102,7 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
     found += _unreachable(refreshed, options)
     outcome = Outcome(None, found, program, refreshed, reader, started)
     if not has_errors(found):
-        outcome.plan = _assemble(session, state, options, result, reader, started)
+        outcome.plan = _assemble(session, moving, options, result, reader, started)
     return outcome
 
 
@@ -160,13 +164,14 @@ def _unreachable(refreshed: Refreshed, options: PlanOptions) -> list[Diagnostic]
 
 def _assemble(
     session: Session,
-    state: State,
+    moving: Moved,
     options: PlanOptions,
     result: BuildResult,
     reader: RecordingReader,
     started: datetime,
 ) -> Plan:
     values, sensitive = storable(session.config, session.variables)
+    state, came = moving.state, {new: old for old, new in moving.names.items()}
     return Plan(
         version=__version__,
         lineage=state.lineage,
@@ -174,12 +179,18 @@ def _assemble(
         mode=options.mode,
         created=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         config=ConfigSnapshot(session.config.root, dict(session.config.files), dict(reader.inputs), values, sensitive),
-        changes=tuple(result.changes),
+        changes=tuple(_from(c, came) for c in result.changes) if came else tuple(result.changes),
         drift=tuple(result.drift),
         outputs=tuple(result.outputs),
         targets=options.targets,
         complete=not (options.targets or options.excludes),
+        moves=tuple(sorted(moving.names.items())),
     )
+
+
+def _from(change: Change, came: Mapping[str, str]) -> Change:
+    old = None if change.deposed else came.get(change.address)
+    return change if old is None else replace(change, moved_from=old)
 
 
 def make_evaluator(session: Session, plan: Plan, outcome: Outcome | None = None) -> ApplyEvaluator:

@@ -18,6 +18,7 @@ from hythe.planner.plan import Action, Change, Disruption, Plan
 def explain(plan: Plan, *, noops: bool = False, needs: bool = False) -> str:
     """One line per change, in the plan's order; outputs that change at the end."""
     lines = explain_changes(plan.changes, noops=noops, needs=needs).splitlines()
+    lines += [f"{'move':<12} {old} -> {new}" for old, new in plan.moves]
     for output in plan.outputs:
         if output.changed:
             lines.append(f"{'remove' if output.removed else 'output':<12} output.{output.name}")

@@ -67,6 +67,7 @@ class Change:
     instances whose operations must end before this one's begins. ``host`` is the address of the
     instance that is its host (None: the local machine). ``deposed``: an old object left by a
     replacement. ``unknown_host``: the host could not be reached, so the instance is kept as it is.
+    ``moved_from`` is its address until now, where that is another one.
     ``with_host``: the old object ends with the machine that it is on, without a call of its own.
     """
 
@@ -93,6 +94,7 @@ class Change:
     mode: str = "managed"
     range: Range | None = None
     import_id: str | None = None
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Plan:
 
     ``serial`` is that of the state it was built on; apply refuses when it moved on. ``changes`` are in
     display order and hold no-ops too; ``drift`` tells what changed in the world since the last apply.
+    ``moves`` are pairs of an old and a new address.
     ``deferred`` lists blocks whose instances are only known during apply.
     """
 
@@ -154,6 +157,7 @@ class Plan:
     deferred: tuple[str, ...] = ()
     prior: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = True
+    moves: tuple[tuple[str, str], ...] = ()
 
     @property
     def actions(self) -> tuple[Change, ...]:
@@ -163,4 +167,4 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether applying would change nothing (not even outputs)."""
-        return not self.actions and not any(o.changed for o in self.outputs)
+        return not self.actions and not self.moves and not any(o.changed for o in self.outputs)

@@ -105,6 +105,7 @@ _PLAN: Mapping[str, Codec] = {
     "targets": _TUPLE,
     "deferred": _TUPLE,
     "prior": _VALUES,
+    "moves": _PATHS,
 }
 
 

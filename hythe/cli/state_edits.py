@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hythe.address import Address, AddressError, ModulePath, parse_address, parse_target
 from hythe.cli.context import fail
-from hythe.state.model import InstanceState, Intent, State
-from hythe.value import List, Map, Reference, Set
+from hythe.state.model import Intent, State
 
 if TYPE_CHECKING:
     from hythe.state.codec import Snapshot
@@ -76,37 +75,6 @@ def _module_moves(state: State, old: ModulePath, new: ModulePath) -> dict[str, s
         if at.module[: len(old)] == old:
             names[text] = str(at._replace(module=new + at.module[len(old) :]))
     return names
-
-
-def move(state: State, names: Mapping[str, str]) -> State:
-    """The state with new addresses, in everything that mentions them."""
-    made = state.copy()
-    made.instances = {names.get(a, a): _renamed(i, names) for a, i in state.instances.items()}
-    made.deposed = {identity: _renamed(i, names) for identity, i in state.deposed.items()}
-    return made
-
-
-def _renamed(instance: InstanceState, names: Mapping[str, str]) -> InstanceState:
-    return replace(
-        instance,
-        address=names.get(instance.address, instance.address),
-        attributes=_rename_values(instance.attributes, names),
-        dependencies=tuple(names.get(d, d) for d in instance.dependencies),
-        host=names.get(instance.host, instance.host) if instance.host is not None else None,
-    )
-
-
-def _rename_values(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, Reference):
-        new = names.get(value.address)
-        return value if new is None else Reference(value.kind, new, value.id)
-    if isinstance(value, dict):
-        items = {k: _rename_values(v, names) for k, v in value.items()}
-        return Map(items, value.element) if isinstance(value, Map) else items
-    if isinstance(value, list):
-        made = [_rename_values(v, names) for v in value]
-        return type(value)(made, value.element) if isinstance(value, (List, Set)) else made
-    return value
 
 
 def forget(state: State, names: Collection[str]) -> State:

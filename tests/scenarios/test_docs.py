@@ -71,7 +71,7 @@ def test_sizes_mean_what_the_language_page_says() -> None:
     assert duration_seconds(90) == 90
 
 
-@pytest.mark.parametrize("construct", ["module", "moved", "import"])
+@pytest.mark.parametrize("construct", ["module", "import"])
 def test_what_is_not_in_this_version_is_refused_with_advice(construct: str, tmp_path: Path, run: Any) -> None:
     labels = ' "x"' if construct == "module" else ""
     (tmp_path / "main.hcl").write_text(f"{construct}{labels} {{}}\n")

@@ -20,6 +20,7 @@ _SIMILAR_SHOWN = 3
 _SIMILAR_FROM = 6
 _KEYS_SHOWN = 8
 _LONG = 40
+_MOVES_SHOWN = 20
 _DISRUPTION = {
     Disruption.RESTART: ("restarts", "yellow"),
     Disruption.REPLACE: ("is replaced", "yellow"),
@@ -78,6 +79,7 @@ class _Renderer:
             head = [self.nothing()]
         else:
             head = self.head()
+            self.moves()
             self.changes()
             self.outputs()
         self.drift()
@@ -95,7 +97,8 @@ class _Renderer:
 
     def head(self) -> list[str]:
         if not self.plan.actions:
-            return [self.paint("Plan: only outputs change.", "bold")]
+            what = "addresses" if self.plan.moves else "outputs"
+            return [self.paint(f"Plan: only {what} change.", "bold")]
         out = [self.paint(summary(self.plan), "bold")]
         for grade, addresses in disruptions(self.plan.changes).items():
             word, color = _DISRUPTION[grade]
@@ -105,6 +108,15 @@ class _Renderer:
         return out
 
     # -- changes --------------------------------------------------------------------------------
+
+    def moves(self) -> None:
+        """New addresses of objects that stay what they are."""
+        moves = self.plan.moves
+        shown = moves if self.style.full else moves[:_MOVES_SHOWN]
+        self.lines += [""] if moves else []
+        self.lines += [f"  > {old} moves to {new}" for old, new in shown]
+        if len(shown) < len(moves):
+            self.lines.append(f"  > and {len(moves) - len(shown):,} more (--full)")
 
     def changes(self) -> None:
         shown = [c for c in self.plan.changes if c.action is not Action.NOOP and not c.unknown_host]

@@ -102,6 +102,8 @@ def _changes(changes: Iterable[Change], show: bool, *, drift: bool) -> list[dict
         if address is None:
             continue
         facts = resource_facts(address)
+        if change.moved_from is not None:
+            facts["previous_address"] = change.moved_from
         if change.deposed:
             facts["deposed"] = change.id
         facts["change"] = change_json(change, show, drift=drift)

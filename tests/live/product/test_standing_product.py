@@ -1,4 +1,4 @@
-"""``removed`` and ``check`` on real engines."""
+"""``moved``, ``removed`` and ``check`` on real engines."""
 
 from __future__ import annotations
 
@@ -70,3 +70,31 @@ def test_a_check_warns_and_stops_nothing(each_workspace: Any) -> None:
     work.write((CONFIG + CHECK).replace("init  ", 'user = "nobody"\n  init  '))
     assert "Check block" not in work.apply().text
     work.ok("destroy", "--auto-approve")
+
+
+def test_a_moved_object_is_not_touched(each_workspace: Any) -> None:
+    work = each_workspace
+    work.write(CONFIG)
+    work.apply()
+    kept = work.bench.cli("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", f"{work.prefix}-web")
+    moved = """
+    moved {
+      from = container.web
+      to   = container.site["north"]
+    }
+    """
+    text = CONFIG.replace('"container" "web" {', '"container" "site" {\n  for_each = toset(["north"])')
+    text = text.replace('"volume" "old" {', '"volume" "old" {\n  count = 1').replace("volume.old", "volume.old[0]")
+    work.write(text + moved)
+    plan = work.run("plan", "--detailed-exitcode")
+    assert plan.code == 2, plan.text
+    assert "Plan: only addresses change." in plan.out
+    assert 'container.web moves to container.site["north"]' in plan.out
+    assert "volume.old moves to volume.old[0]" in plan.out
+    work.ok("plan", "--out", "p.plan")
+    work.ok("apply", "p.plan")
+    work.empty()
+    assert work.ok("state", "list").out.split() == ['container.site["north"]', "volume.old[0]"]
+    assert work.bench.cli("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", f"{work.prefix}-web") == kept
+    work.ok("destroy", "--auto-approve")
+    assert not any(work.everything().values())

@@ -1,0 +1,110 @@
+"""Objects that get new addresses: nothing happens to them but that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hythe.state.session import Session
+
+ONE = """
+resource "thing" "a" {
+  name  = "first"
+}
+resource "thing" "user" {
+  name  = "user"
+  peer  = thing.a
+}
+"""
+
+
+def _moved(*pairs: tuple[str, str]) -> str:
+    return "".join(f"moved {{\n  from = {old}\n  to = {new}\n}}\n" for old, new in pairs)
+
+
+def _ids(house: Any) -> dict[str, str]:
+    return {a: i.id for a, i in house.state.instances.items()}
+
+
+def test_a_move_changes_the_address_alone(house: Any) -> None:
+    house.apply(ONE)
+    before = _ids(house)
+    text = ONE.replace('"thing" "a"', '"thing" "b"').replace("= thing.a", "= thing.b")
+    text += _moved(("thing.a", "thing.b"))
+    assert house.plan(text) == "move         thing.a -> thing.b"
+    log = house.log()
+    assert house.apply(text).complete
+    assert _ids(house) == {"thing.b": before["thing.a"], "thing.user": before["thing.user"]}
+    assert house.state.instances["thing.user"].dependencies == ("thing.b",)
+    assert house.log() == log
+    assert house.plan(text) == ""
+
+
+def test_chains_end_where_they_lead(house: Any) -> None:
+    house.apply('resource "thing" "a" {\n  name = "first"\n}')
+    before = _ids(house)["thing.a"]
+    chain = _moved(("thing.b", "thing.c"), ("thing.a", "thing.b"), ("thing.c", 'thing.d["k"]'))
+    text = 'resource "thing" "d" {\n  for_each = toset(["k"])\n  name = "first"\n}\n' + chain
+    assert house.plan(text) == 'move         thing.a -> thing.d["k"]'
+    house.apply(text)
+    assert _ids(house) == {'thing.d["k"]': before}
+
+
+def test_a_circle_is_refused(house: Any) -> None:
+    from hythe.planner.build import PlanOptions
+    from hythe.planner.edge import make_plan
+
+    text = _moved(("thing.a", "thing.b"), ("thing.b", "thing.a"))
+    outcome = make_plan(house.session(text), house.store.read().state, PlanOptions())
+    assert [d.summary for d in outcome.diagnostics if d.is_error] == ["Cyclic moves"]
+    assert outcome.plan is None
+
+
+def test_a_place_that_is_taken_is_left_alone(house: Any) -> None:
+    house.apply(ONE)
+    text = 'resource "thing" "user" {\n  name  = "user"\n}\n'
+    plan = house.plan(text + _moved(("thing.a", "thing.user")))
+    assert "delete       thing.a" in plan
+    assert "move" not in plan.replace("removed", "")
+    assert [d.summary for d in house.diagnostics] == ["Object not moved"]
+
+
+@pytest.mark.parametrize("forth", [True, False])
+def test_count_keeps_the_object(house: Any, forth: bool) -> None:
+    single = 'resource "thing" "a" {\n  name = "first"\n}'
+    counted = single.replace("name", "count = 1\n  name")
+    first, second = (single, counted) if forth else (counted, single)
+    house.apply(first)
+    before = list(_ids(house).values())
+    old, new = ("thing.a", "thing.a[0]") if forth else ("thing.a[0]", "thing.a")
+    assert house.plan(second) == f"move         {old} -> {new}"
+    house.apply(second)
+    assert list(_ids(house).values()) == before
+    assert house.plan(second) == ""
+
+
+def test_a_move_that_is_cut_off_is_made_by_the_next_run(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after each of the records that a move takes."""
+    text = ONE.replace('"thing" "a"', '"thing" "b"').replace("= thing.a", "= thing.b")
+    text += _moved(("thing.a", "thing.b"))
+    original = Session.record
+    for cut in (0, 1):
+        house.apply(ONE + (_moved(("thing.b", "thing.a")) if cut else ""))
+        before = sorted(_ids(house).values())
+        left = [cut]
+
+        def record(self: Session, result: Any, left: list[int] = left) -> int:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return original(self, result)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "record", record)
+            with pytest.raises(KeyboardInterrupt):
+                house.apply(text)
+        assert house.apply(text).complete
+        assert sorted(_ids(house).values()) == before
+        assert house.plan(text) == ""
+        assert house.state.instances["thing.user"].dependencies == ("thing.b",)
