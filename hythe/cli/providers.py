@@ -1,0 +1,38 @@
+"""``hythe providers``."""
+
+from __future__ import annotations
+
+import click
+
+from hythe.cli import options
+from hythe.cli.arguments import Command, Group
+from hythe.cli.context import FINE, Cli
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> int:
+    """Show the kinds of objects that there are, and their schemas."""
+    if context.invoked_subcommand is None:
+        from hythe.provider.registry import Registry
+
+        cli: Cli = context.obj
+        cli.say("\n".join(Registry().names()))
+    return FINE
+
+
+@command.command("schema", cls=Command)
+@options.json_output
+@options.no_color
+@click.pass_obj
+def schema(cli: Cli, *, json: bool, no_color: bool) -> int:
+    """Print the schemas of all kinds (needs --json)."""
+    if not json:
+        raise click.UsageError("The schemas are printed as JSON only: hythe providers schema --json.")
+    from json import dumps
+
+    from hythe.cli.views.json_schemas import schemas_json
+    from hythe.provider.registry import Registry
+
+    cli.say(dumps(schemas_json(Registry())))
+    return FINE
