@@ -311,12 +311,14 @@ class Builder:
             return Cause("it was removed outside Hythe", drift=True)
         if address in self.state.instances and self.state.instances[address].kind not in self.registry:
             return Cause("its kind is not installed, so it is kept as recorded")
+        removed = self._removed_block(address)
+        if removed is not None and self._forgotten(address):
+            return Cause("a removed block lets go of it", range=removed.range)
         if self.options.mode is not Mode.NORMAL:
             return Cause("everything is destroyed")
         node = self._block_of(address)
         block = self.program.blocks.get(node) if node is not None else None
         if block is None:
-            removed = self._removed_block(address)
             return Cause("it is no longer in the configuration", range=removed.range if removed else None)
         at = parse_address(address)
         decider = block.for_each or block.count

@@ -117,8 +117,8 @@ class JsonLines:
             shown = self._change(change, "update" if change.after is not None else "delete", drift=True)
             message = f"{change.address}: Drift detected ({shown['action']})"
             self.write("resource_drift", message, change=shown)
-        for change in plan.actions:
-            shown = self._change(change, ui_action(change.action.value))
+        for change in (c for c in plan.changes if c.action is not Action.NOOP or c.moved_from is not None):
+            shown = self._change(change, "move" if change.action is Action.NOOP else ui_action(change.action.value))
             message = f"{change.address}: Plan to {shown['action']}"
             self.write("planned_change", message, change=shown)
         self.summary(plan, operation)
@@ -169,6 +169,8 @@ class JsonLines:
             out["reason"] = reason.removeprefix("replace_because_").replace("by_request", "requested")
         if change.import_id is not None:
             out["importing"] = {"id": change.import_id}
+        if change.moved_from is not None:
+            out["previous_resource"] = _resource(change.moved_from)
         return out
 
     def _output_change(self, output: OutputChange) -> dict[str, Any]:

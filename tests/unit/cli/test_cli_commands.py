@@ -143,6 +143,20 @@ def test_plan_json(shell: Shell) -> None:
     assert "hunter2" not in shell.out
 
 
+def test_plan_tells_moves(shell: Shell) -> None:
+    shell("apply", "-auto-approve")
+    main = shell.folder / "main.hcl"
+    main.write_text(
+        main.read_text().replace('"value" "b"', '"value" "c"') + "moved {\n  from = value.b\n  to   = value.c\n}\n"
+    )
+    assert shell("plan") == 0
+    assert shell.out.startswith("Plan: only addresses change.\n\n  > value.b moves to value.c\n")
+    assert shell("plan", "-json") == 0
+    [told] = [x["change"] for x in map(json.loads, shell.out.splitlines()) if x["type"] == "planned_change"]
+    assert told["action"] == "move"
+    assert (told["previous_resource"]["addr"], told["resource"]["addr"]) == ("value.b", "value.c")
+
+
 def test_plan_json_errors_are_lines_too(shell: Shell) -> None:
     (shell.folder / "main.hcl").write_text('resource "value" "a" {\n  input = vra.x\n}\n')
     assert shell("plan", "-json") == 1

@@ -28,7 +28,7 @@ check "small" {
 def test_what_is_removed_is_let_go_of(planner: Any, mode: Mode) -> None:
     state = planner.state(a={"size": 1, "name": "n", "protected": True})
     [line] = planner.plan("removed {\n from = part.a\n}", state, mode=mode)
-    assert line.startswith("forget       part.a")
+    assert line == "forget       part.a - a removed block lets go of it"
 
 
 def test_what_is_removed_may_be_destroyed(planner: Any) -> None:
