@@ -19,8 +19,6 @@ from cryptography.x509.oid import NameOID
 from hythe.provider.container.client import Engine, TlsFiles
 from hythe.provider.protocol import HostUnreachable
 
-NOW = datetime.datetime.now(datetime.UTC)
-
 
 def certificate(
     folder: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
@@ -29,6 +27,7 @@ def certificate(
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer, signing_key = (issuer[0].subject, issuer[1]) if issuer else (subject, key)
+    now = datetime.datetime.now(datetime.UTC)
     authority_key = (issuer[1] if issuer else key).public_key()
     made = (
         x509.CertificateBuilder()
@@ -36,8 +35,8 @@ def certificate(
         .issuer_name(signer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - datetime.timedelta(hours=1))
-        .not_valid_after(NOW + datetime.timedelta(hours=1))
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
