@@ -110,21 +110,27 @@ def tuple_items(body: Body, name: str, found: list[Diagnostic]) -> tuple[Express
 
 def traversal_path(expression: Expression) -> tuple[str | int, ...] | None:
     """``a.b[0]`` as ``("a", "b", 0)``; None for anything that is not a static traversal."""
-    steps: list[str | int] = []
+    steps = traversal_steps(expression)
+    return None if steps is None else tuple(step for step, _ in steps)
+
+
+def traversal_steps(expression: Expression) -> list[tuple[str | int, bool]] | None:
+    """The steps of a static traversal, each with whether it is a key in brackets; None for anything else."""
+    steps: list[tuple[str | int, bool]] = []
     while not isinstance(expression, Variable):
         if isinstance(expression, GetAttr):
-            steps.append(expression.name)
+            steps.append((expression.name, False))
             expression = expression.source
         elif isinstance(expression, Index):
             key = expression.key
             value = key.value if isinstance(key, Literal) else static_text(key)
             if isinstance(value, bool) or not isinstance(value, (str, int)):
                 return None
-            steps.append(value)
+            steps.append((value, True))
             expression = expression.source
         else:
             return None
-    return (expression.name, *reversed(steps))
+    return [(expression.name, False), *reversed(steps)]
 
 
 def check_rule(body: Body, block: Block, found: list[Diagnostic]) -> CheckRule | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hythe.address import Address
+from hythe.address import Address, Key, ModulePath
 from hythe.diagnostic import Range
 from hythe.modules.syntax.tree import Body, Expression, Source
 from hythe.value import Type, Value
@@ -107,27 +107,64 @@ class CheckBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class MovedBlock:
-    """A ``moved`` block. Both without a key mean all instances of a resource, otherwise one instance each."""
+class ModuleCall:
+    """A ``module`` block. ``body`` holds the arguments for the module's variables beside those of the call."""
 
-    source: Address
-    destination: Address
+    name: str
+    range: Range
+    source: str
+    source_range: Range
+    body: Body
+    version: str | None = None
+    count: Located | None = None
+    for_each: Located | None = None
+    depends_on: tuple[Located, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MovedBlock:
+    """A ``moved`` block: resources, or whole modules. Its ends are relative to the module that it stands in.
+
+    Both without a key mean all instances of a resource or module call, otherwise one instance each.
+    """
+
+    source: Address | ModulePath
+    destination: Address | ModulePath
     range: Range
 
     @property
     def whole(self) -> bool:
-        """Whether all instances of a resource move."""
-        return self.source.key is None and self.destination.key is None
+        """Whether all instances move."""
+        return last_key(self.source) is None and last_key(self.destination) is None
+
+
+def last_key(end: Address | ModulePath) -> Key:
+    """The instance key at the end of an address."""
+    return end.key if isinstance(end, Address) else end[-1][1]
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedBlock:
-    """A ``removed`` block: what becomes of the objects of a resource that is no longer declared."""
+    """A ``removed`` block: what becomes of the objects of what is no longer declared.
 
-    kind: str
-    name: str
+    ``resource`` is mode, kind and name; None means all that was in the module ``module``. Both are relative to the
+    module that the block stands in.
+    """
+
+    module: tuple[str, ...]
+    resource: tuple[str, str, str] | None
     destroy: bool
     range: Range
+
+    def __str__(self) -> str:
+        steps = [f"module.{name}" for name in self.module]
+        return ".".join([*steps, *self.resource[1:]] if self.resource else steps)
+
+    def names(self, module: tuple[str, ...], resource: tuple[str, str, str]) -> bool:
+        """Whether a resource in a module is meant, both as seen from where the block stands."""
+        if self.resource is not None:
+            return (module, resource) == (self.module, self.resource)
+        return module[: len(self.module)] == self.module
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +177,11 @@ class Settings:
 
 @dataclass(slots=True)
 class Module:
-    """One module's declarations, by name; ``directory`` is where its files are."""
+    """One module's declarations, by name.
+
+    ``directory`` is where its files are, as ``path.module`` tells it. ``children`` holds the modules that it calls;
+    calls of one source share one.
+    """
 
     directory: str
     variables: dict[str, VariableBlock] = field(default_factory=dict)
@@ -148,8 +189,17 @@ class Module:
     outputs: dict[str, OutputBlock] = field(default_factory=dict)
     resources: dict[tuple[str, str, str], ResourceBlock] = field(default_factory=dict)
     checks: dict[str, CheckBlock] = field(default_factory=dict)
-    removed: dict[tuple[str, str, str], RemovedBlock] = field(default_factory=dict)
+    removed: list[RemovedBlock] = field(default_factory=list)
     moved: list[MovedBlock] = field(default_factory=list)
+    calls: dict[str, ModuleCall] = field(default_factory=dict)
+    children: dict[str, Module] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+
+    def walk(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Module]]:
+        """The module and all below it, each with the names of the calls that lead there."""
+        yield path, self
+        for name, child in self.children.items():
+            yield from child.walk((*path, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +208,12 @@ class Config:
 
     root: str
     module: Module
-    settings: Settings
     files: Mapping[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the root module."""
+        return self.module.settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,436 +1,156 @@
-"""Loading a configuration: files to declarations.
+"""Loading a configuration: the root module, and every module that it calls.
 
-Reading files is all the IO there is; everything found wrong is collected, so that one run reports
-all of it.
+Modules beside the configuration are read where they are; those of git repositories and archives are read where
+``hythe init`` has put them (see :mod:`hythe.modules.installed`). Everything found wrong is collected, so that one
+run reports all of it.
 """
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections.abc import Mapping
-from typing import TypeVar
 
-from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, has_errors
-from hythe.modules.blocks import (
-    check_rule,
-    check_shape,
-    flag,
-    header,
-    located,
-    static_text,
-    text,
-    traversal_path,
-    tuple_items,
-)
-from hythe.modules.config import (
-    CheckBlock,
-    CheckRule,
-    Config,
-    Lifecycle,
-    Located,
-    Module,
-    OutputBlock,
-    ResourceBlock,
-    Settings,
-    VariableBlock,
-)
-from hythe.modules.standing import check_moved, check_removed, read_check, read_moved, read_removed
-from hythe.modules.syntax.tree import Block, Body, Literal
-from hythe.value import ANY
+from hythe import __version__
+from hythe.diagnostic import Diagnostic, did_you_mean, error
+from hythe.modules import installed
+from hythe.modules.config import Config, Module, ModuleCall, Settings
+from hythe.modules.declarations import collect
+from hythe.modules.files import LIBRARY, Carried, Disk, Texts, real_directory
+from hythe.modules.sources import SourceError, parse_source
+from hythe.modules.standing import check_moved, check_removed
+from hythe.modules.version import Constraint, VersionError
 
-SUFFIXES = (".hcl", ".hcl.json")
-_NOT_CONFIGURATION = (".lock.hcl", ".test.hcl", ".hythetest.hcl")
-MAX_FILE_BYTES = 64 * 1024 * 1024
-
-_TOP = ("resource", "data", "variable", "locals", "output", "check", "removed", "moved", "hythe")
-_LATER = {
-    "module": "Write what it holds into this folder, or give each part a folder of its own.",
-    "import": "`hythe import` takes an existing object in.",
-}
-_LABELS = {
-    "resource": ("kind", "name"),
-    "data": ("kind", "name"),
-    "variable": ("name",),
-    "output": ("name",),
-    "check": ("name",),
-}
-
-
-def is_configuration(name: str) -> bool:
-    """Whether a file name is one that the loader reads."""
-    return (
-        name.endswith(SUFFIXES)
-        and not name.endswith(_NOT_CONFIGURATION)
-        and not name.startswith(".")
-        and not name.endswith("~")
-    )
-
-
-def read_files(root: str) -> tuple[dict[str, str], list[Diagnostic]]:
-    """The texts of the configuration files directly in ``root``, by name, in sorted order."""
-    try:
-        names = sorted(n for n in os.listdir(root) if is_configuration(n))
-    except OSError as failure:
-        return {}, [error("Directory not readable", f"{root} cannot be read: {failure.strerror}.")]
-    files: dict[str, str] = {}
-    found: list[Diagnostic] = []
-    for name in names:
-        path = os.path.join(root, name)
-        if not os.path.isfile(path):
-            continue
-        content, problem = read_text(path, name)
-        if problem is not None:
-            found.append(problem)
-        else:
-            files[name] = content
-    return files, found
-
-
-def read_text(path: str, name: str) -> tuple[str, Diagnostic | None]:
-    """The UTF-8 text of a file, or why it cannot be had."""
-    try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            return "", error("File too large", f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB.")
-        with open(path, "rb") as file:
-            return file.read().decode("utf-8"), None
-    except OSError as failure:
-        return "", error("File not readable", f"{name} cannot be read: {failure.strerror}.")
-    except UnicodeDecodeError as failure:
-        return "", error(
-            "Invalid character encoding",
-            f"{name} is not UTF-8 text: byte {failure.start + 1} cannot be read. Save the file as UTF-8.",
-        )
+MAX_DEPTH = 100
 
 
 def load(root: str) -> tuple[Config, list[Diagnostic]]:
     """Load the configuration in a directory. The result is usable as far as the files were."""
-    files, found = read_files(root)
-    config, problems = load_texts(root, files)
-    return config, found + problems
+    texts = Disk(root)
+    manifest = texts.single(installed.MANIFEST)
+    # without fetched modules the lock file has nothing to say here
+    pins = installed.read_pins(root) if manifest is not None else None
+    return Loader(root, texts, installed.Installed(manifest, pins)).load()
 
 
 def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagnostic]]:
     """Load a configuration from texts (a plan carries its own)."""
-    from hythe.modules import syntax
-
-    module = Module(root)
-    found: list[Diagnostic] = []
-    settings = Settings()
-    for name in sorted(files):
-        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
-        body, problems = parse(files[name], name)
-        found += problems
-        # what cannot be read is not there, so complaints about what is missing would lead astray
-        settings = _collect(module, body, settings, [] if has_errors(problems) else found)
-    check_removed(module, found)
-    check_moved(module, found)
-    return Config(root, module, settings, dict(files)), found
+    texts = Carried(files)
+    return Loader(root, texts, installed.Installed(texts.single(installed.MANIFEST), None)).load()
 
 
-def _collect(module: Module, body: Body, settings: Settings, found: list[Diagnostic]) -> Settings:
-    for attribute in body.attributes.values():
-        place = body.source.range(attribute.start, attribute.name_end)
-        found.append(
-            error(
-                "Unsupported argument",
-                f'An argument named "{attribute.name}" cannot stand outside a block. '
-                "Values of variables belong in hythe.hclvars.",
-                place,
-            )
-        )
-    for block in body.blocks:
-        if not _check_labels(body, block, found):
-            continue
-        if block.type in ("resource", "data"):
-            _resource(module, body, block, found)
-        elif block.type == "variable":
-            _add(module.variables, _variable(body, block, found), found)
-        elif block.type == "output":
-            made = _output(body, block, found)
-            if made is not None:
-                _add(module.outputs, made, found)
-        elif block.type == "check":
-            _add(module.checks, read_check(body, block, found), found)
-        elif block.type == "removed":
-            _removed(module, body, block, found)
-        elif block.type == "moved":
-            moved = read_moved(body, block, found)
-            module.moved += [moved] if moved is not None else []
-        elif block.type == "locals":
-            _locals(module, body, block, found)
-        else:
-            settings = _settings(body, block, found)
-    return settings
+class Loader:
+    """Loads one configuration; modules of one directory are read once."""
 
+    def __init__(self, root: str, texts: Texts, there: installed.Installed) -> None:
+        self.root = root
+        self.texts = texts
+        self.found: list[Diagnostic] = []
+        self.files: dict[str, str] = {}
+        manifest = texts.single(installed.MANIFEST)
+        if manifest is not None:
+            self.files[installed.MANIFEST] = manifest
+        self.installed = there
+        self._modules: dict[str, Module] = {}
 
-def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
-    place = header(body, block)
-    if block.type in _LATER:
-        text_ = f'Blocks of type "{block.type}" are not supported by this version. {_LATER[block.type]}'
-        found.append(error("Unsupported block type", text_, place))
-        return False
-    if block.type not in _TOP:
-        hint = did_you_mean(block.type, (*_TOP, *_LATER))
-        if block.type == "terraform":
-            hint = ' Settings stand in a block named "hythe".'
-        elif block.type == "provider":
-            hint = ' Hythe needs no provider blocks: machines are declared as resource "host".'
-        found.append(error("Unsupported block type", f'There are no blocks of type "{block.type}".{hint}', place))
-        return False
-    wanted = _LABELS.get(block.type, ())
-    if len(block.labels) != len(wanted):
-        need = " and ".join(f"a {w}" for w in wanted) or "no labels"
-        found.append(
-            error(
-                "Wrong number of labels",
-                f'A "{block.type}" block needs {need}, and this one has {_count(len(block.labels), "label")}.',
-                place,
-            )
-        )
-        return False
-    for label in block.labels:
-        if not label.text.replace("-", "_").isidentifier():
-            found.append(
-                error(
-                    "Invalid name",
-                    f'"{label.text}" cannot be a name: it must begin with a letter or underscore and hold only '
-                    "letters, digits, underscores and dashes.",
-                    body.source.range(label.start, label.end),
-                )
-            )
-            return False
-    return True
+    def load(self) -> tuple[Config, list[Diagnostic]]:
+        root = self._module(".", (), None)
+        check_removed(root, self.found)
+        check_moved(root, self.found)
+        return Config(self.root, root, self.files), self.found
 
+    def _module(self, directory: str, above: tuple[str, ...], package: str | None) -> Module:
+        """The module in a directory. ``above`` are the directories of its callers, ``package`` what was fetched."""
+        known = self._modules.get(directory)
+        if known is not None:
+            return known
+        module = Module(self._shown(directory))
+        self._modules[directory] = module
+        files, problems = self.texts.of(directory)
+        self.files |= files
+        self.found += problems
+        collect(module, files, self.found)
+        if above and module.settings != Settings():
+            # it is the root module that decides where the state is
+            module.settings = Settings()
+        for call in module.calls.values():
+            child = self._called(call, directory, (*above, directory), package)
+            if child is not None:
+                module.children[call.name] = child
+        return module
 
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+    def _shown(self, directory: str) -> str:
+        return real_directory(self.root, directory) if directory.startswith(LIBRARY) else directory
 
+    def _called(self, call: ModuleCall, caller: str, above: tuple[str, ...], package: str | None) -> Module | None:
+        place = self._place(call, caller, package)
+        if place is None:
+            return None
+        directory, package = place
+        if directory in above or len(above) > MAX_DEPTH:
+            text = f'The module "{call.name}" is one that calls this one, so it would hold itself without end.'
+            self.found.append(error("Module calls itself", text, call.source_range))
+            return None
+        if not self.texts.exists(directory):
+            text = f"There is no directory {self._shown(directory)}, where the module should be."
+            self.found.append(error("Module not found", text, call.source_range))
+            return None
+        known = len(self.found)
+        module = self._module(directory, above, package)
+        if not module.calls and not self.texts.of(directory)[0] and len(self.found) == known:
+            text = f"{self._shown(directory)} holds no configuration files (*.hcl)."
+            self.found.append(error("Module is empty", text, call.source_range))
+        return module
 
-_Declared = TypeVar("_Declared", VariableBlock, OutputBlock, CheckBlock)
+    def _place(self, call: ModuleCall, caller: str, package: str | None) -> tuple[str, str | None] | None:
+        """The directory that a call means, and the package that it lies in."""
+        try:
+            source = parse_source(call.source)
+        except SourceError as failure:
+            self.found.append(error("Invalid module source", f"{failure}.", call.source_range))
+            return None
+        if call.version is not None and source.sort in ("local", "archive"):
+            text = "A path or an archive has no versions to choose from. Delete the argument version."
+            self.found.append(error("Invalid version constraint", text, call.source_range))
+            return None
+        if source.sort == "library":
+            return self._library(call, source.location)
+        if source.sort == "local":
+            directory = posixpath.normpath(posixpath.join(caller, source.location))
+            if package is not None and not _inside(directory, package):
+                text = f"{call.source} leads out of what was fetched, so it would be another one on each machine."
+                self.found.append(error("Module outside its package", text, call.source_range))
+                return None
+            return directory, package
+        fetched = self.installed.find(call, source, caller)
+        if isinstance(fetched, Diagnostic):
+            self.found.append(fetched)
+            return None
+        return posixpath.join(fetched, source.subdirectory) if source.subdirectory else fetched, fetched
 
-
-def _add(table: dict[str, _Declared], made: _Declared, found: list[Diagnostic]) -> None:
-    first = table.setdefault(made.name, made).range
-    if table[made.name] is not made:
-        found.append(
-            error(
-                "Duplicate declaration",
-                f'"{made.name}" is already declared at {first}. Names of one sort must be unique in a module.',
-                made.range,
-                related=(("first declared here", first),),
-            )
-        )
-
-
-def _removed(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
-    made = read_removed(body, block, found)
-    if made is None:
-        return
-    first = module.removed.setdefault(("managed", made.kind, made.name), made)
-    if first is not made:
-        text_ = f"What becomes of {made.kind}.{made.name} is said already at {first.range}."
-        found.append(error("Duplicate removed block", text_, made.range, related=(("first said here", first.range),)))
-
-
-def _locals(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
-    check_shape(block.body, 'A "locals" block', block.body.attributes, (), found)
-    for name, attribute in block.body.attributes.items():
-        made = Located(attribute.expression, body.source)
-        if name in module.locals:
-            place = body.source.range(attribute.start, attribute.name_end)
-            first = module.locals[name].range
-            text_ = f'The local value "{name}" is already declared at {first}.'
-            found.append(error("Duplicate declaration", text_, place, related=(("first declared here", first),)))
-        else:
-            module.locals[name] = made
-
-
-def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBlock:
-    from hythe.modules.language.typeexpr import type_from_expression
-
-    inner = block.body
-    name = block.labels[0].text
-    known = ("type", "default", "description", "sensitive", "ephemeral", "nullable", "deprecated")
-    check_shape(inner, "A variable", known, ("validation",), found)
-    if name in ("source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"):
-        found.append(error("Invalid name", f'The variable name "{name}" is reserved.', header(body, block)))
-    declared = ANY
-    if "type" in inner.attributes:
-        made, problems = type_from_expression(inner.attributes["type"].expression, body.source)
-        found += problems
-        declared = made or ANY
-    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "validation"]
-    return VariableBlock(
-        name=name,
-        range=header(body, block),
-        type=declared,
-        required="default" not in inner.attributes,
-        default=located(inner, "default"),
-        description=text(inner, "description", found) or "",
-        sensitive=flag(inner, "sensitive", found),
-        ephemeral=flag(inner, "ephemeral", found),
-        nullable=flag(inner, "nullable", found, default=True),
-        validations=tuple(r for r in rules if r is not None),
-    )
-
-
-def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | None:
-    inner = block.body
-    known = ("value", "description", "sensitive", "ephemeral", "depends_on", "type", "deprecated")
-    check_shape(inner, "An output", known, ("precondition",), found)
-    value = located(inner, "value")
-    if value is None:
-        text_ = f'The output "{block.labels[0].text}" needs the argument "value".'
-        found.append(error("Missing required argument", text_, header(body, block)))
+    def _library(self, call: ModuleCall, name: str) -> tuple[str, None] | None:
+        directory = LIBRARY + name
+        if self.texts.exists(directory):
+            self._check_version(call)
+            return directory, None
+        known = installed.library_names()
+        hint = did_you_mean(name, known) or f" There are: {', '.join(known) or 'none'}."
+        text = f'There is no ready-made module "{name}".{hint}'
+        self.found.append(error("Module not found", text, call.source_range))
         return None
-    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "precondition"]
-    return OutputBlock(
-        name=block.labels[0].text,
-        range=header(body, block),
-        value=value,
-        description=text(inner, "description", found) or "",
-        sensitive=flag(inner, "sensitive", found),
-        ephemeral=flag(inner, "ephemeral", found),
-        depends_on=tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        preconditions=tuple(r for r in rules if r is not None),
-    )
+
+    def _check_version(self, call: ModuleCall) -> None:
+        """The ready-made modules have Hythe's own version."""
+        if call.version is None:
+            return
+        try:
+            fits = Constraint.parse(call.version).allows(__version__)
+        except VersionError as failure:
+            self.found.append(error("Invalid version constraint", f"{failure}.", call.range))
+            return
+        if not fits:
+            text = f"The ready-made modules are those of Hythe {__version__}, and {call.version} is asked for."
+            self.found.append(error("No such version", text, call.range))
 
 
-def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
-    mode = "data" if block.type == "data" else "managed"
-    kind, name = block.labels[0].text, block.labels[1].text
-    inner = block.body
-    place = header(body, block)
-    known = module.resources.get((mode, kind, name))
-    if known is not None:
-        found.append(
-            error(
-                "Duplicate resource",
-                f"A {block.type} block {kind}.{name} is already declared at {known.range}. "
-                "Names must be unique per kind in a module.",
-                place,
-                related=(("first declared here", known.range),),
-            )
-        )
-        return
-    if "count" in inner.attributes and "for_each" in inner.attributes:
-        attribute = inner.attributes["for_each"]
-        found.append(
-            error(
-                'Invalid combination of "count" and "for_each"',
-                'Only one of "count" and "for_each" can say how many instances there are.',
-                body.source.range(attribute.start, attribute.name_end),
-            )
-        )
-    lifecycles = [b for b in inner.blocks if b.type == "lifecycle"]
-    if len(lifecycles) > 1:
-        found.append(
-            error("Duplicate block", 'Only one "lifecycle" block may stand here.', header(body, lifecycles[1]))
-        )
-    module.resources[(mode, kind, name)] = ResourceBlock(
-        mode,
-        kind,
-        name,
-        inner,
-        place,
-        located(inner, "count"),
-        located(inner, "for_each"),
-        tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
-    )
-
-
-_LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
-
-
-def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
-    inner = block.body
-    check_shape(inner, "A lifecycle block", _LIFECYCLE, ("precondition", "postcondition"), found)
-    rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
-    for nested in inner.blocks:
-        rule = check_rule(body, nested, found) if nested.type in rules else None
-        if rule is not None:
-            rules[nested.type].append(rule)
-    ignored, everything = _ignore_changes(inner, found)
-    limit = text(inner, "max_disruption", found)
-    if limit not in (None, "live", "restart", "replace"):
-        attribute = inner.attributes["max_disruption"]
-        found.append(
-            error(
-                "Unsuitable value",
-                'max_disruption must be "live", "restart" or "replace".',
-                body.source.range(attribute.expression.start, attribute.expression.end),
-            )
-        )
-    triggers = tuple_items(inner, "replace_triggered_by", found)
-    return Lifecycle(
-        create_before_destroy=flag(inner, "create_before_destroy", found),
-        prevent_destroy=flag(inner, "prevent_destroy", found),
-        ignore_changes=tuple(path for path, _ in ignored),
-        ignore_places=tuple(place for _, place in ignored),
-        ignore_all=everything,
-        replace_triggered_by=tuple(Located(e, body.source) for e in triggers),
-        preconditions=tuple(rules["precondition"]),
-        postconditions=tuple(rules["postcondition"]),
-        max_disruption=limit,
-        range=header(body, block),
-    )
-
-
-def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[list[tuple[tuple[str | int, ...], Range]], bool]:
-    attribute = inner.attributes.get("ignore_changes")
-    if attribute is None:
-        return [], False
-    if traversal_path(attribute.expression) == ("all",) or static_text(attribute.expression) == "all":
-        return [], True
-    paths: list[tuple[tuple[str | int, ...], Range]] = []
-    for item in tuple_items(inner, "ignore_changes", found):
-        text_ = static_text(item)
-        path = (text_,) if text_ else traversal_path(item)
-        place = inner.source.range(item.start, item.end)
-        if path is None or (isinstance(item, Literal) and not text_):
-            found.append(error("Invalid expression", "ignore_changes takes names of arguments, like env.", place))
-        else:
-            paths.append((path, place))
-    return paths, False
-
-
-def _settings(body: Body, block: Block, found: list[Diagnostic]) -> Settings:
-    inner = block.body
-    check_shape(inner, "The hythe block", ("required_version", "project"), ("backend",), found)
-    wanted = text(inner, "required_version", found)
-    if wanted is not None:
-        _check_version(wanted, inner, found)
-    state_path: str | None = None
-    for nested in inner.blocks:
-        if nested.type != "backend":
-            continue
-        kind = nested.labels[0].text if nested.labels else ""
-        if kind != "local":
-            found.append(
-                error(
-                    "Unsupported backend",
-                    f'There is no backend "{kind}" in this version; state is kept by the backend "local".',
-                    header(inner, nested),
-                )
-            )
-            continue
-        check_shape(nested.body, 'The backend "local"', ("path",), (), found)
-        state_path = text(nested.body, "path", found)
-    return Settings(text(inner, "project", found), state_path)
-
-
-def _check_version(wanted: str, inner: Body, found: list[Diagnostic]) -> None:
-    from hythe import __version__
-    from hythe.modules.version import Constraint, VersionError
-
-    attribute = inner.attributes["required_version"]
-    place = inner.source.range(attribute.expression.start, attribute.expression.end)
-    try:
-        fits = Constraint.parse(wanted).allows(__version__)
-    except VersionError as failure:
-        found.append(error("Invalid version constraint", f"{failure}.", place))
-        return
-    if not fits:
-        text_ = f"This configuration needs Hythe {wanted}, and this is {__version__}. Install a version that fits."
-        found.append(error("Unsupported Hythe version", text_, place))
+def _inside(directory: str, package: str) -> bool:
+    return directory == package or directory.startswith(package + "/")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hythe.address import Address
-from hythe.diagnostic import Diagnostic, error
-from hythe.modules.blocks import check_rule, check_shape, flag, header, located, traversal_path
+from collections.abc import Iterator
+
+from hythe.address import Address, Key, ModulePath, format_path
+from hythe.diagnostic import Diagnostic, Range, error
+from hythe.modules.blocks import check_rule, check_shape, flag, header, located, traversal_steps
 from hythe.modules.config import CheckBlock, Located, Module, MovedBlock, RemovedBlock
 from hythe.modules.syntax.tree import Block, Body
 
@@ -35,15 +37,13 @@ def read_removed(body: Body, block: Block, found: list[Diagnostic]) -> RemovedBl
     if source is None:
         found.append(error("Missing required argument", 'A "removed" block needs the argument "from".', place))
         return None
-    path = traversal_path(source.expression) or ()
-    if path[:1] == ("module",):
-        text = "Modules are not supported by this version, so no object of one can be named here."
-        found.append(error("Invalid expression", text, source.range))
-        return None
-    if len(path) != 2 or path[0] in ("data", "var", "local") or not all(isinstance(step, str) for step in path):
+    end = _end(source)
+    keyed = end is None or (end.key is not None if isinstance(end, Address) else False)
+    module = () if end is None else end.module if isinstance(end, Address) else end
+    if end is None or keyed or any(key is not None for _, key in module):
         text = (
-            "from takes the name of a managed resource without an instance key, like container.web: all of its "
-            "instances are meant."
+            "from takes the name of a managed resource or of a module, without instance keys, like container.web or "
+            "module.shop: all instances are meant."
         )
         found.append(error("Invalid expression", text, source.range))
         return None
@@ -52,7 +52,9 @@ def read_removed(body: Body, block: Block, found: list[Diagnostic]) -> RemovedBl
         if nested.type == "lifecycle":
             check_shape(nested.body, "The lifecycle block of a removed block", ("destroy",), (), found)
             destroy = flag(nested.body, "destroy", found)
-    return RemovedBlock(str(path[0]), str(path[1]), destroy, source.range)
+    names = tuple(name for name, _ in module)
+    resource = (end.mode, end.kind, end.name) if isinstance(end, Address) else None
+    return RemovedBlock(names, resource, destroy, source.range)
 
 
 def read_moved(body: Body, block: Block, found: list[Diagnostic]) -> MovedBlock | None:
@@ -66,60 +68,114 @@ def read_moved(body: Body, block: Block, found: list[Diagnostic]) -> MovedBlock 
             text = f'A "moved" block needs the argument "{name}".'
             found.append(error("Missing required argument", text, place))
         else:
-            ends.append(_resource(expression, found))
+            ends.append(_end(expression))
+            if ends[-1] is None:
+                text = (
+                    "This must name a managed resource, a module, or an instance of one, like container.web, "
+                    "container.web[0] or module.shop."
+                )
+                found.append(error("Invalid expression", text, expression.range))
     named = [end for end in ends if end is not None]
     if len(named) != 2:
         return None
     source, destination = named
     problem = ""
-    if source.kind != destination.kind:
+    if isinstance(source, Address) is not isinstance(destination, Address):
+        problem = "A resource can only become a resource, and a module a module."
+    elif isinstance(source, Address) and isinstance(destination, Address) and source.kind != destination.kind:
         problem = f"{source} is a {source.kind} and cannot become a {destination.kind}: both must be of one kind."
     elif source == destination:
-        problem = f"{source} would move to where it is."
+        problem = f"{shown(source)} would move to where it is."
     if problem:
         found.append(error("Invalid move", problem, place))
         return None
     return MovedBlock(source, destination, place)
 
 
-def _resource(expression: Located, found: list[Diagnostic]) -> Address | None:
-    path = traversal_path(expression.expression) or ()
-    text = "This must name a managed resource or one of its instances, like container.web or container.web[0]."
-    if path[:1] == ("module",):
-        text = "Modules are not supported by this version, so no object of one can be named here."
-    elif len(path) in (2, 3) and path[0] not in ("data", "var", "local") and isinstance(path[1], str):
-        return Address((), "managed", str(path[0]), path[1], path[2] if len(path) == 3 else None)
-    found.append(error("Invalid expression", text, expression.range))
-    return None
+def _end(expression: Located) -> Address | ModulePath | None:
+    """What ``from`` or ``to`` names, None for anything else."""
+    steps = traversal_steps(expression.expression) or []
+    module: list[tuple[str, Key]] = []
+    while len(steps) > 1 and steps[0] == ("module", False) and not steps[1][1]:
+        keyed = len(steps) > 2 and steps[2][1]
+        module.append((str(steps[1][0]), steps[2][0] if keyed else None))
+        del steps[: 3 if keyed else 2]
+    if not steps:
+        return tuple(module) or None
+    bracketed = [in_brackets for _, in_brackets in steps]
+    if bracketed not in ([False, False], [False, False, True]) or steps[0][0] in ("data", "var", "local", "module"):
+        return None
+    key = steps[2][0] if len(steps) == 3 else None
+    return Address(tuple(module), "managed", str(steps[0][0]), str(steps[1][0]), key)
 
 
-def check_moved(module: Module, found: list[Diagnostic]) -> None:
+def shown(end: Address | ModulePath) -> str:
+    """An end of a move as text."""
+    return str(end) if isinstance(end, Address) else format_path(end)
+
+
+def _sort(end: Address | ModulePath) -> str:
+    return "resource" if isinstance(end, Address) else "module"
+
+
+def check_moved(root: Module, found: list[Diagnostic]) -> None:
     """Report moves of what is still declared, and two moves of one thing."""
-    seen: dict[Address, MovedBlock] = {}
-    for moved in module.moved:
-        source = moved.source
-        first = seen.setdefault(source, moved)
-        block = module.resources.get((source.mode, source.kind, source.name))
-        if first is not moved:
-            text = f"Where {source} goes is said already at {first.range}."
-            found.append(error("Ambiguous move", text, moved.range, related=(("first said here", first.range),)))
-        elif moved.whole and block is not None:
-            text = (
-                f"{source} is declared at {block.range}, so its objects cannot be those of {moved.destination}. "
-                "Delete or rename that block, or delete this one."
-            )
-            related = (("still declared here", block.range),)
-            found.append(error("Moved resource still exists", text, moved.range, related=related))
+    for _, module in _once(root):
+        seen: dict[Address | ModulePath, MovedBlock] = {}
+        for moved in module.moved:
+            first = seen.setdefault(moved.source, moved)
+            place = _declared(module, moved.source)
+            if first is not moved:
+                text = f"Where {shown(moved.source)} goes is said already at {first.range}."
+                found.append(error("Ambiguous move", text, moved.range, related=(("first said here", first.range),)))
+            elif moved.whole and place is not None:
+                text = (
+                    f"{shown(moved.source)} is declared at {place}, so its objects cannot be those of "
+                    f"{shown(moved.destination)}. Delete or rename that block, or delete this one."
+                )
+                related = (("still declared here", place),)
+                found.append(error(f"Moved {_sort(moved.source)} still exists", text, moved.range, related=related))
 
 
-def check_removed(module: Module, found: list[Diagnostic]) -> None:
-    """Report removed blocks whose resource is still declared."""
-    for key, removed in module.removed.items():
-        block = module.resources.get(key)
-        if block is not None:
-            text = (
-                f"{removed.kind}.{removed.name} is declared at {block.range}, so it is not removed. Delete either "
-                "that block or this one."
-            )
-            related = (("still declared here", block.range),)
-            found.append(error("Removed resource still exists", text, removed.range, related=related))
+def check_removed(root: Module, found: list[Diagnostic]) -> None:
+    """Report removed blocks whose resource or module is still declared."""
+    for _, module in _once(root):
+        for removed in module.removed:
+            path = tuple((name, None) for name in removed.module)
+            place = _declared(module, Address(path, *removed.resource, None) if removed.resource else path)
+            if place is not None:
+                text = f"{removed} is declared at {place}, so it is not removed. Delete either that block or this one."
+                related = (("still declared here", place),)
+                sort = "resource" if removed.resource else "module"
+                found.append(
+                    error(
+                        f"Removed {sort} still exists",
+                        text,
+                        removed.range,
+                        related=related,
+                    )
+                )
+
+
+def _once(root: Module) -> Iterator[tuple[tuple[str, ...], Module]]:
+    """The modules of a tree, each once however often it is called."""
+    seen: set[int] = set()
+    for path, module in root.walk():
+        if id(module) not in seen:
+            seen.add(id(module))
+            yield path, module
+
+
+def _declared(module: Module, end: Address | ModulePath) -> Range | None:
+    """Where what an address names is declared, as seen from a module; None when it is not."""
+    path = end.module if isinstance(end, Address) else end[:-1]
+    inner: Module | None = module
+    for name, _ in path:
+        inner = inner.children.get(name) if inner is not None else None
+    if inner is None:
+        return None
+    if isinstance(end, Address):
+        block = inner.resources.get((end.mode, end.kind, end.name))
+        return block.range if block is not None else None
+    call = inner.calls.get(end[-1][0])
+    return call.range if call is not None else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hythe.diagnostic import Diagnostic, did_you_mean, error, has_errors, warning
 from hythe.modules.config import CheckRule, Config, InputValue, VariableBlock
-from hythe.modules.loader import read_text
+from hythe.modules.files import read_text
 from hythe.value import (
     ANY,
     BOOL,
@@ -144,7 +144,7 @@ def resolve(
     values: dict[str, Value] = {}
     found: list[Diagnostic] = []
     for name, block in sorted(config.module.variables.items()):
-        values[name] = _resolve_one(block, given.get(name), found)
+        values[name] = resolve_one(block, given.get(name), found)
     if not has_errors(found):
         for name, block in sorted(config.module.variables.items()):
             if block.validations:
@@ -164,7 +164,7 @@ def _default(block: VariableBlock, found: list[Diagnostic]) -> Value:
     return value
 
 
-def _resolve_one(block: VariableBlock, given: InputValue | None, found: list[Diagnostic]) -> Value:
+def resolve_one(block: VariableBlock, given: InputValue | None, found: list[Diagnostic]) -> Value:
     from hythe.modules.language.conversions import ConversionError, convert
 
     value = given.value if given is not None else None

@@ -12,7 +12,8 @@ class VersionError(ValueError):
     """The text is no version constraint."""
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version. Raises :class:`VersionError`."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", text)
     if match is None:
         raise VersionError(f'"{text}" is not a version')
@@ -37,12 +38,12 @@ class Constraint:
             match = _TERM.fullmatch(part)
             if match is None:
                 raise VersionError(f'"{part.strip()}" is not a version constraint like ">= 1.2"')
-            terms.append((match[1] or "=", _numbers(match[2])))
+            terms.append((match[1] or "=", numbers(match[2])))
         return cls(tuple(terms))
 
     def allows(self, version: str) -> bool:
         """Whether the version fits."""
-        have = _padded(_numbers(version))
+        have = _padded(numbers(version))
         return all(_fits(have, op, want) for op, want in self.terms)
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from hythe.address import Address, Key, parse_address, parse_target, sort_key
-from hythe.diagnostic import Diagnostic, error
-from hythe.modules.config import RemovedBlock
-from hythe.planner import checks, containment
+from hythe.address import Address, AddressError, Key, ModulePath, parse_address, parse_target, sort_key
+from hythe.diagnostic import Diagnostic, Range, error
+from hythe.modules.config import Module, RemovedBlock
+from hythe.planner import checks, containment, modules
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
@@ -22,6 +22,7 @@ from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
 from hythe.planner.refresh import Unreachable
+from hythe.planner.repetition import Repeated
 from hythe.planner.selection import Selection
 from hythe.provider.protocol import Attributes, Kind, Observed, Presence
 from hythe.provider.registry import Registry
@@ -114,9 +115,9 @@ class Builder:
 
     # -- the world that instances see while they are evaluated --------------------------------
 
-    def instance(self, block: CompiledBlock, key: Key) -> Value:
+    def instance(self, block: CompiledBlock, at: Address) -> Value:
         """The planned value of an instance, Unknown where it could not be planned."""
-        address = str(block.address.instance(key))
+        address = str(at)
         found = self._values.get(address)
         if found is None:
             planned = self.planned.get(address)
@@ -136,7 +137,7 @@ class Builder:
             at = parse_address(reference.address)
         except ValueError:
             return Unknown(ANY)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        block = self.program.block(at)
         planned = self.planned.get(reference.address)
         if block is None or planned is None:
             return Unknown(ANY)
@@ -154,10 +155,8 @@ class Builder:
             for node in self.program.order:
                 if not self.selection.wants(node):
                     continue
-                if node[0] == "local":
-                    self.evaluation.local(node[1])
-                elif node[0] in ("managed", "data"):
-                    self._block(self.program.blocks[node], wanted)
+                for evaluation in self.evaluation.instances(node.module):
+                    self._node(evaluation, node, wanted)
         self._removals(wanted)
         containment.mark(self)
         self._outputs()
@@ -171,21 +170,36 @@ class Builder:
         self._sort()
         return result
 
-    def _block(self, block: CompiledBlock, wanted: set[str]) -> None:
-        expansion = self.evaluation.expansion(block)
+    def _node(self, evaluation: Evaluation, node: NodeId, wanted: set[str]) -> None:
+        """One node in one instance of its module."""
+        if node.sort in ("managed", "data"):
+            self._block(evaluation, self.program.blocks[node], wanted)
+        elif node.sort == "local":
+            evaluation.local(node.name)
+        elif node.sort == "variable":
+            modules.validate(evaluation, node.name)
+        elif node.sort == "output" and node.module:
+            modules.check_output(evaluation, node.name)
+        elif node.sort == "module" and evaluation.expansion(evaluation.module.calls[node.name]).failed:
+            # as below: what was in it stays as it is
+            wanted |= {a for a in self.state.instances if _is_below(a, evaluation.path, node.name)}
+
+    def _block(self, evaluation: Evaluation, block: CompiledBlock, wanted: set[str]) -> None:
+        expansion = evaluation.expansion(block)
         if expansion.failed:
             # its objects stay as they are: not knowing which shall exist is no reason to remove any
-            wanted |= {a for a in self.state.instances if self._block_of(a) == block.node}
+            at_ = evaluation.address(block, None).block
+            wanted |= {a for a in self.state.instances if _address(a).block == at_}
             return
         for key in expansion.keys:
-            address = block.address.instance(key)
+            address = evaluation.address(block, key)
             text = str(address)
             wanted.add(text)
             self.addresses[text] = address
             if not self.selection.wants_instance(address):
                 self._leave_out(address, text)
                 continue
-            desired = self.evaluation.desired(block, key)
+            desired = evaluation.desired(block, key)
             if desired is None:
                 continue
             if self._left_out and not self._left_out.isdisjoint(desired.reads):
@@ -197,15 +211,15 @@ class Builder:
             else:
                 self.maker.managed(block, text, desired)
             if block.postconditions:
-                self._postconditions(block, key, text)
+                self._postconditions(evaluation, block, address)
 
-    def _postconditions(self, block: CompiledBlock, key: Key, address: str) -> None:
+    def _postconditions(self, evaluation: Evaluation, block: CompiledBlock, at: Address) -> None:
         """Check what can be told already; what cannot is checked when the instance is done."""
-        if address not in self.kept or self.options.mode is Mode.REFRESH_ONLY:
+        if str(at) not in self.kept or self.options.mode is Mode.REFRESH_ONLY:
             return
-        scope = self.evaluation.instance_scope(block, key)
-        scope.roots = {**scope.roots, "self": self.instance(block, key)}
-        self.evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
+        scope = evaluation.instance_scope(block, at.key)
+        scope.roots = {**scope.roots, "self": self.instance(block, at)}
+        evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
 
     def _leave_out(self, address: Address, text: str) -> None:
         """An instance that takes no part is seen as the state has it; users of an excluded one go with it."""
@@ -217,13 +231,9 @@ class Builder:
         else:
             self.planned[text] = Planned(prior.attributes, prior.sensitive, prior.id, prior.host)
 
-    @staticmethod
-    def _block_of(address: str) -> NodeId | None:
-        try:
-            at = parse_address(address)
-        except ValueError:
-            return None
-        return (at.mode, at.kind, at.name)
+    def block_of(self, address: str) -> CompiledBlock | None:
+        """The block that an instance belongs to, None when the configuration has none."""
+        return self.program.block(_address(address))
 
     def keep(self, change: Change, planned: Planned) -> None:
         """Record an instance's change and what references to it see."""
@@ -296,7 +306,7 @@ class Builder:
         )
 
     def _removed_block(self, address: str) -> RemovedBlock | None:
-        return next((b for k, b in self.program.config.module.removed.items() if k == self._block_of(address)), None)
+        return _removed_block(self.program.config.module, _address(address))
 
     def _forgotten(self, address: str) -> bool:
         """Whether a ``removed`` block says that the object is let go of as it is."""
@@ -316,18 +326,16 @@ class Builder:
             return Cause("a removed block lets go of it", range=removed.range)
         if self.options.mode is not Mode.NORMAL:
             return Cause("everything is destroyed")
-        node = self._block_of(address)
-        block = self.program.blocks.get(node) if node is not None else None
+        at, block = _address(address), self.block_of(address)
         if block is None:
             return Cause("it is no longer in the configuration", range=removed.range if removed else None)
-        at = parse_address(address)
-        decider = block.for_each or block.count
-        what = "for_each" if block.for_each else "count" if block.count else "the block"
-        if at.key is None:
-            return Cause(f"the block now uses {what}", range=decider.range if decider else None)
-        if decider is None:
-            return Cause("the block no longer uses count or for_each", range=block.block.range)
-        return Cause(f"{what} no longer includes {at.key!r}".replace("'", '"'), range=decider.range)
+        evaluation = self.evaluation
+        for name, key in at.module:
+            call = evaluation.module.calls[name]
+            if key not in evaluation.expansion(call).keys:
+                return _not_included(call, key, f"module.{name}", call.block.range)
+            evaluation = evaluation.child(name, key)
+        return _not_included(block, at.key, "the block", block.block.range)
 
     # -- outputs, order -------------------------------------------------------------------------
 
@@ -339,14 +347,14 @@ class Builder:
                         OutputChange(name, old.value, None, old.type, old.sensitive, removed=True, existed=True)
                     )
             return
-        for name, (block, compiled, rules) in self.program.outputs.items():
-            if not self.selection.wants(("output", name)):
+        for name, output in self.program.root.outputs.items():
+            if not self.selection.wants(NodeId((), "output", "", name)):
                 continue
-            change = checks.output(self, name, block, compiled, rules)
+            change = checks.output(self, name, output)
             if change is not None and (is_known(change.after) or self.options.mode is Mode.NORMAL):
                 self.result.outputs.append(change)
         for name, old in sorted(self.state.outputs.items()):
-            if name not in self.program.outputs and not self.options.targets:
+            if name not in self.program.root.outputs and not self.options.targets:
                 gone = OutputChange(name, old.value, None, old.type, old.sensitive, removed=True, existed=True)
                 self.result.outputs.append(gone)
 
@@ -362,6 +370,46 @@ class Builder:
 
         self.result.changes.sort(key=key)
         self.result.drift.sort(key=key)
+
+
+def _address(text: str) -> Address:
+    """An address of the state; one that cannot be read is of no block."""
+    try:
+        return parse_address(text)
+    except AddressError:
+        return Address((), "", "", text, None)
+
+
+def _is_below(address: str, path: ModulePath, call: str) -> bool:
+    at = _address(address)
+    return len(at.module) > len(path) and at.module[: len(path)] == path and at.module[len(path)][0] == call
+
+
+def _removed_block(root: Module, at: Address) -> RemovedBlock | None:
+    """The ``removed`` block that says what becomes of an object: one of its module, or of one above."""
+    names = tuple(name for name, _ in at.module)
+    resource = (at.mode, at.kind, at.name)
+    module: Module | None = root
+    for depth in range(len(names) + 1):
+        if module is None:
+            return None
+        found = next((r for r in module.removed if r.names(names[depth:], resource)), None)
+        if found is not None or depth == len(names):
+            return found
+        module = module.children.get(names[depth])
+    return None
+
+
+def _not_included(block: Repeated, key: Key, what: str, place: Range) -> Cause:
+    """Why a block or a call has no instance of that key."""
+    decider = block.for_each or block.count
+    how = "for_each" if block.for_each else "count" if block.count else what
+    if key is None:
+        return Cause(f"{what} now uses {how}", range=decider.range if decider else None)
+    if decider is None:
+        return Cause(f"{what} no longer uses count or for_each", range=place)
+    of = "" if what == "the block" else f" of {what}"
+    return Cause(f"{how}{of} no longer includes {key!r}".replace("'", '"'), range=decider.range)
 
 
 def replace_targets(options: PlanOptions, state: State) -> tuple[frozenset[str], list[Diagnostic]]:

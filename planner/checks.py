@@ -7,13 +7,11 @@ from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
 from hythe.diagnostic import Range, error, warning
-from hythe.modules.config import OutputBlock
-from hythe.modules.language.compile import Compiled
 from hythe.planner.diff import equal_values
 from hythe.planner.expand import foreign_host_references
 from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Cause, Change, Disruption, OutputChange
-from hythe.planner.program import CompiledRule
+from hythe.planner.program import CompiledOutput
 from hythe.provider.schema import Path
 from hythe.value import Unknown
 
@@ -98,12 +96,12 @@ def hosts(builder: Builder) -> None:
 
 
 def _place(builder: Builder, change: Change, path: Path) -> Range | None:
-    block = builder.program.blocks.get(builder._block_of(change.address) or ())
+    block = builder.block_of(change.address)
     return (block.body.range_of(path) if block is not None else None) or change.range
 
 
 def _block_range(builder: Builder, address: str) -> Range | None:
-    block = builder.program.blocks.get(builder._block_of(address) or ())
+    block = builder.block_of(address)
     return block.block.range if block is not None else None
 
 
@@ -137,7 +135,7 @@ def protector(builder: Builder, address: str, attributes: Mapping[str, object]) 
 
     A block that is gone protects nothing any more, as in OpenTofu.
     """
-    block = builder.program.blocks.get(builder._block_of(address) or ())
+    block = builder.block_of(address)
     if block is not None and block.block.lifecycle.prevent_destroy:
         return "lifecycle.prevent_destroy"
     return "protected" if attributes.get("protected") is True else ""
@@ -189,12 +187,11 @@ def _word(change: Change) -> str:
     return "destroyed" if change.action is Action.DELETE else "replaced"
 
 
-def output(
-    builder: Builder, name: str, block: OutputBlock, compiled: Compiled, rules: tuple[CompiledRule, ...]
-) -> OutputChange | None:
+def output(builder: Builder, name: str, compiled: CompiledOutput) -> OutputChange | None:
     """Evaluate a root output and compare it with the one in state."""
+    block = compiled.block
     scope = builder.evaluation.scope()
-    found = evaluate_output(builder.evaluation, scope, name, block, compiled, rules)
+    found = evaluate_output(builder.evaluation, scope, name, compiled)
     if found is None or not builder.untold.isdisjoint(scope.reads):
         return None
     content, kind = found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
-from hythe.address import Key, parse_address
+from hythe.address import Address, parse_address
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner.changes import for_replacement, settled
 from hythe.planner.expand import Evaluation
@@ -56,9 +56,9 @@ class ApplyEvaluator:
 
     # -- the world ------------------------------------------------------------------------------
 
-    def instance(self, block: CompiledBlock, key: Key) -> Value:
+    def instance(self, block: CompiledBlock, at: Address) -> Value:
         """The value of an instance: from state where its operation is done, as planned where not."""
-        address = str(block.address.instance(key))
+        address = str(at)
         current = self._state.instances.get(address)
         known = self._values.get(address)
         if known is not None and known[0] is current:
@@ -93,7 +93,7 @@ class ApplyEvaluator:
     def resolve(self, reference: Reference) -> Value:
         """The value behind a reference; its own references are shown as addresses."""
         at = parse_address(reference.address)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        block = self.program.block(at)
         view = self._view(self._changes.get(reference.address), self._state.instances.get(reference.address))
         if block is None or view is None:
             return Unknown(ANY)
@@ -106,17 +106,18 @@ class ApplyEvaluator:
     def attributes(self, address: str, state: State) -> Evaluated:
         """What an instance shall be, with everything known that its dependencies made known."""
         at = parse_address(address)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        block = self.program.block(at)
         if block is None:
             text = f"The configuration in the plan has no {at.block}, although it plans {address}."
             return {}, (), (), [error("Plan does not match its configuration", text, address=address)]
         with self._mutex:
             self._begin(state)
             found = self._evaluation.diagnostics
-            if at.key not in self._evaluation.expansion(block).keys:
+            evaluation = self._evaluation.at(at.module)
+            if evaluation is None or at.key not in evaluation.expansion(block).keys:
                 text = f"{address} was planned, and now the configuration has no such instance. Make a new plan."
                 return {}, (), (), [*found, error("Plan no longer fits", text, block.block.range, address=address)]
-            desired = self._evaluation.desired(block, at.key)
+            desired = evaluation.desired(block, at.key)
             problems = list(found)
         if desired is None:
             return {}, (), (), problems
@@ -137,26 +138,32 @@ class ApplyEvaluator:
         if not self._conditional:
             return []
         at = parse_address(address)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        block = self.program.block(at)
         if block is None or not block.preconditions:
             return []
         with self._mutex:
             self._begin(state)
-            scope = self._evaluation.instance_scope(block, at.key)
-            self._evaluation.check_rules(block.preconditions, scope, "Resource precondition failed")
+            evaluation = self._evaluation.at(at.module)
+            if evaluation is None:
+                return []
+            scope = evaluation.instance_scope(block, at.key)
+            evaluation.check_rules(block.preconditions, scope, "Resource precondition failed")
             return list(self._evaluation.diagnostics)
 
     def postconditions(self, address: str, state: State) -> list[Diagnostic]:
         """What the ``postcondition`` blocks of an instance say of it as it is now."""
         at = parse_address(address)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
+        block = self.program.block(at)
         if block is None or not block.postconditions:
             return []
         with self._mutex:
             self._begin(state)
-            scope = self._evaluation.instance_scope(block, at.key)
-            scope.roots = {**scope.roots, "self": self.instance(block, at.key)}
-            self._evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
+            evaluation = self._evaluation.at(at.module)
+            if evaluation is None:
+                return []
+            scope = evaluation.instance_scope(block, at.key)
+            scope.roots = {**scope.roots, "self": self.instance(block, at)}
+            evaluation.check_rules(block.postconditions, scope, "Resource postcondition failed")
             return list(self._evaluation.diagnostics)
 
     def outputs(self, state: State) -> tuple[dict[str, OutputState], list[Diagnostic]]:
@@ -168,13 +175,13 @@ class ApplyEvaluator:
         with self._mutex:
             self._begin(state)
             planned = {o.name for o in self.plan.outputs if not o.removed}
-            for name, (block, compiled, rules) in self.program.outputs.items():
+            for name, output in self.program.root.outputs.items():
                 if name not in planned:
                     if name in state.outputs:
                         out[name] = state.outputs[name]
                     continue
-                found = evaluate_output(self._evaluation, self._evaluation.scope(), name, block, compiled, rules)
+                found = evaluate_output(self._evaluation, self._evaluation.scope(), name, output)
                 if found is not None and is_known(found[0]):
-                    out[name] = OutputState(*found, block.sensitive)
+                    out[name] = OutputState(*found, output.block.sensitive)
             checked = self._evaluation.check_assertions() if self.plan.complete else []
             return out, [*self._evaluation.diagnostics, *checked]

@@ -8,58 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hythe.address import Key
-from hythe.diagnostic import Diagnostic, Severity, error, has_errors
+from hythe.address import Address, Key, ModulePath, format_path
+from hythe.diagnostic import Diagnostic, Severity, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
+from hythe.planner import modules
 from hythe.planner.exposure import plain, references_in
-from hythe.planner.lazy import Block, Kinds, Locals, Names
-from hythe.planner.program import CompiledBlock, CompiledRule, NodeId, Program
+from hythe.planner.lazy import Block, Calls, Computed, Kinds, Names
+from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, CompiledModule, CompiledRule, NodeId, Program
+from hythe.planner.repetition import Expansion, expand
 from hythe.provider.protocol import Attributes, PrepareContext, Project, Reader
 from hythe.provider.schema import Path
-from hythe.value import (
-    Instance,
-    List,
-    Map,
-    Reference,
-    Set,
-    Unknown,
-    Value,
-    is_known,
-    is_null,
-    unmark,
-)
+from hythe.value import Reference, Unknown, Value, is_known, unmark
 
 if TYPE_CHECKING:
     from hythe.modules.language.functions.registry import Environment
-
-MAX_INSTANCES = 1_000_000
 
 
 class World(Protocol):
     """Tells what other instances are while one is evaluated."""
 
-    def instance(self, block: CompiledBlock, key: Key) -> Value:
+    def instance(self, block: CompiledBlock, at: Address) -> Value:
         """The value of an instance: an :class:`~hythe.value.Instance`, or Unknown."""
-
-
-@dataclass(slots=True)
-class Expansion:
-    """A block's instances. ``values`` are what ``each.value`` is; ``reads`` what the choice rests on.
-
-    ``repetition`` is "", "count" or "for_each". ``final``: nothing unknown took part.
-    """
-
-    repetition: str
-    keys: tuple[Key, ...]
-    values: Mapping[Key, Value] = field(default_factory=dict)
-    reads: frozenset[str] = frozenset()
-    element_reads: Mapping[Any, set[str]] = field(default_factory=dict)
-    final: bool = True
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -73,8 +46,25 @@ class Desired:
     host: Reference | None
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What the evaluations of all module instances have in common."""
+
+    program: Program
+    environment: Environment
+    world: World
+    project: Project
+    reader: Reader
+    lock: Mapping[str, str]
+    keep_unknown: bool
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
 class Evaluation:
-    """Evaluates one program in one world. Not for several threads at once."""
+    """Evaluates one module instance of a program in one world, and makes those of the modules that it calls.
+
+    Not for several threads at once.
+    """
 
     def __init__(
         self,
@@ -88,122 +78,158 @@ class Evaluation:
         lock: Mapping[str, str],
         keep_unknown: bool = True,
     ) -> None:
-        """``keep_unknown``: whether what holds unknowns may be remembered (not during apply)."""
-        self.program = program
-        self.environment = environment
-        self.world = world
-        self.project, self.reader, self.lock = project, reader, lock
-        self.diagnostics: list[Diagnostic] = []
-        self._keep_unknown = keep_unknown
+        """The root module. ``keep_unknown``: whether what holds unknowns may be remembered (not during apply)."""
+        self._begin(_Shared(program, environment, world, project, reader, lock, keep_unknown), program.root, (), None)
+        self.roots["var"] = dict(variables)
+
+    def _begin(self, shared: _Shared, module: CompiledModule, path: ModulePath, caller: Evaluation | None) -> None:
+        self.shared = shared
+        self.module = module
+        self.path = path
+        self.caller = caller
+        self.diagnostics = shared.diagnostics
+        self.world = shared.world
         self._expansions: dict[NodeId, Expansion] = {}
         self._locals: dict[str, Elements] = {}
-        self.roots = self._make_roots(variables)
+        self._variables: dict[str, Elements] = {}
+        self._outputs: dict[str, Elements] = {}
+        self._children: dict[tuple[str, Key], Evaluation] = {}
+        self.roots = self._make_roots()
 
-    def _make_roots(self, variables: Mapping[str, Value]) -> dict[str, Value]:
+    def _make_roots(self) -> dict[str, Value]:
         managed: dict[str, dict[str, CompiledBlock]] = {}
         data: dict[str, dict[str, CompiledBlock]] = {}
-        for (mode, kind, name), block in ((b.node, b) for b in self.program.blocks.values()):
+        for (mode, kind, name), block in self.module.blocks.items():
             (managed if mode == "managed" else data).setdefault(kind, {})[name] = block
-        root = self.program.config.root
         settings = {"workspace": "default"}
         return {
             **{kind: Kinds(self, blocks) for kind, blocks in managed.items()},
-            "var": dict(variables),
-            "local": Locals(self),
+            "var": Computed(self.variable, self.module.declared.variables),
+            "local": Computed(self.local, self.module.locals),
+            "module": Calls(self),
             "data": Names({kind: Kinds(self, blocks) for kind, blocks in data.items()}),
-            "path": {"module": ".", "root": ".", "cwd": root},
+            "path": {
+                "module": self.module.declared.directory,
+                "root": ".",
+                "cwd": self.shared.program.config.root,
+            },
             "hythe": settings,
             "terraform": settings,
         }
 
+    # -- the tree of module instances -----------------------------------------------------------
+
+    def child(self, name: str, key: Key) -> Evaluation:
+        """An instance of a module that this one calls."""
+        found = self._children.get((name, key))
+        if found is None:
+            found = Evaluation.__new__(Evaluation)
+            module = self.shared.program.modules[*self.module.path, name]
+            found._begin(self.shared, module, (*self.path, (name, key)), self)
+            self._children[name, key] = found
+        return found
+
+    def at(self, path: ModulePath) -> Evaluation | None:
+        """The module instance at a path below this one; None when the configuration has none there."""
+        current = self
+        for name, key in path:
+            call = current.module.calls.get(name)
+            if call is None or (*current.module.path, name) not in self.shared.program.modules:
+                return None
+            if key not in current.expansion(call).keys:
+                return None
+            current = current.child(name, key)
+        return current
+
+    def instances(self, path: CallPath) -> list[Evaluation]:
+        """All instances of a module below this one."""
+        found = [self]
+        for name in path:
+            found = [i.child(name, key) for i in found for key in i.expansion(i.module.calls[name]).keys]
+        return found
+
+    # -- names ----------------------------------------------------------------------------------
+
+    def address(self, block: CompiledBlock, key: Key) -> Address:
+        """The address of an instance of a block of this module."""
+        return Address(self.path, block.block.mode, block.block.kind, block.block.name, key)
+
     def scope(self, address: str | None = None, **more: Value) -> Scope:
-        """A scope over the configuration's names and ``more`` roots."""
+        """A scope over the module's names and ``more`` roots."""
         roots = {**self.roots, **more} if more else self.roots
-        return Scope(roots, self.environment, diagnostics=self.diagnostics, address=address)
+        return Scope(roots, self.shared.environment, diagnostics=self.diagnostics, address=address)
 
     def local(self, name: str) -> Elements:
         """A local value with its reads."""
         found = self._locals.get(name)
         if found is None:
-            found = evaluate_elements(self.program.locals[name], self.scope())
-            if self._keep_unknown or is_known(found.value):
-                self._locals[name] = found
+            found = evaluate_elements(self.module.locals[name], self.scope())
+            self._keep(self._locals, name, found)
         return found
 
-    def expansion(self, block: CompiledBlock) -> Expansion:
-        """The instances of a block."""
+    def variable(self, name: str) -> Elements:
+        """The value that a module's variable gets from the call, with its reads."""
+        found = self._variables.get(name)
+        if found is None:
+            found = self._variables[name] = modules.variable(self, name)
+            if not self.shared.keep_unknown:
+                # the plan could not check it, or saw another value
+                modules.validate(self, name)
+                if not is_known(found.value):
+                    del self._variables[name]
+        return found
+
+    def output(self, name: str) -> Elements:
+        """The value of a module's output as its caller sees it, with its reads."""
+        found = self._outputs.get(name)
+        if found is None:
+            found = modules.output(self, name)
+            self._keep(self._outputs, name, found)
+        return found
+
+    def _keep(self, table: dict[str, Elements], name: str, found: Elements) -> None:
+        if self.shared.keep_unknown or is_known(found.value):
+            table[name] = found
+
+    def expansion(self, block: CompiledBlock | CompiledCall) -> Expansion:
+        """The instances of a block or module call."""
         found = self._expansions.get(block.node)
         if found is None:
-            found = self._expand(block)
-            if self._keep_unknown or found.final:
+            found = expand(block, self.scope())
+            if self.shared.keep_unknown or found.final:
                 self._expansions[block.node] = found
         return found
 
-    def _expand(self, block: CompiledBlock) -> Expansion:
-        if block.count is not None:
-            return self._expand_count(block, block.count)
-        if block.for_each is not None:
-            return self._expand_for_each(block, block.for_each)
-        return Expansion("", (None,))
-
-    def _expand_count(self, block: CompiledBlock, count: Compiled) -> Expansion:
-        scope = self.scope()
-        before = len(self.diagnostics)
-        value, marks = unmark(count.evaluate(scope))
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
-        problem = ""
-        if isinstance(value, Unknown):
-            problem = _UNKNOWN.format(what="count", part="how many instances there will be")
-        elif "sensitive" in marks or "ephemeral" in marks:
-            problem = "A sensitive or ephemeral value cannot decide how many instances there are."
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            problem = "count must be a whole number, 0 or more."
-        elif value > MAX_INSTANCES:
-            problem = f"count may be {MAX_INSTANCES:,} at most."
-        if problem:
-            if not self._explained(value, before):
-                self.diagnostics.append(error("Invalid count argument", problem, count.range))
-            return Expansion("count", (), failed=True, final=False)
-        keys: tuple[Key, ...] = tuple(range(value))
-        return Expansion("count", keys, dict.fromkeys(keys), frozenset(scope.reads))
-
-    def _expand_for_each(self, block: CompiledBlock, for_each: Compiled) -> Expansion:
-        before = len(self.diagnostics)
-        elements = evaluate_elements(for_each, self.scope())
-        value, marks = unmark(elements.value)
-        problem = _for_each_problem(value, marks)
-        if problem:
-            if not self._explained(value, before):
-                self.diagnostics.append(error("Invalid for_each argument", problem, for_each.range))
-            return Expansion("for_each", (), failed=True, final=False)
-        values: dict[Key, Value] = (
-            {k: value[k] for k in sorted(value)} if isinstance(value, dict) else {unmark(v)[0]: v for v in value}
-        )
-        final = all(map(is_known, values.values()))
-        return Expansion(
-            "for_each", tuple(values), values, frozenset(elements.base_reads), elements.element_reads, final
-        )
-
-    def _explained(self, value: Value, before: int) -> bool:
-        """Whether why a value cannot be used was told already: by itself, or by what made it unknown."""
-        if len(self.diagnostics) > before:
-            return True
-        return isinstance(value, Unknown) and has_errors(self.diagnostics)
-
     def instance_scope(self, block: CompiledBlock, key: Key) -> Scope:
         """The scope in which an instance's body is evaluated."""
-        expansion = self.expansion(block)
-        address = str(block.address.instance(key))
-        if expansion.repetition == "for_each":
-            scope = self.scope(address, each={"key": key, "value": expansion.values[key]})
-            scope.reads |= expansion.element_reads.get(key, set())
-        elif expansion.repetition == "count":
-            scope = self.scope(address, count={"index": key})
-        else:
-            scope = self.scope(address)
-        scope.reads |= expansion.reads
-        return scope
+        address = str(self.address(block, key))
+        return self.expansion(block).bind(key, lambda **more: self.scope(address, **more))
+
+    def call_scope(self, call: CompiledCall, key: Key) -> Scope:
+        """The scope in which the arguments of a module call are evaluated."""
+        address = format_path((*self.path, (call.block.name, key)))
+        return self.expansion(call).bind(key, lambda **more: self.scope(address, **more))
+
+    def force(self, nodes: Iterable[NodeId], reads: set[str]) -> None:
+        """Note everything as read that ``depends_on`` names, whole modules too."""
+        for node in nodes:
+            if node.sort == "module":
+                modules.force(self, node.name, reads)
+            else:
+                Block(self, self.shared.program.blocks[node]).force(reads)
+
+    def inherited(self, reads: set[str]) -> None:
+        """Note as read what the ``depends_on`` of the calls that lead here name."""
+        inner, caller = self, self.caller
+        while caller is not None:
+            call = caller.module.calls[inner.path[-1][0]]
+            caller.force(call.depends_on, reads)
+            expansion = caller.expansion(call)
+            reads |= expansion.reads
+            reads |= expansion.element_reads.get(inner.path[-1][1], set())
+            inner, caller = caller, caller.caller
+
+    # -- instances ------------------------------------------------------------------------------
 
     def desired(self, block: CompiledBlock, key: Key) -> Desired | None:
         """What an instance shall be; None, with diagnostics, when it cannot be told."""
@@ -212,8 +238,9 @@ class Evaluation:
         address = scope.address
         self.check_rules(block.preconditions, scope, "Resource precondition failed")
         raw = block.body.evaluate(scope)
-        for node in block.depends_on:
-            Block(self, self.program.blocks[node]).force(scope.reads)
+        self.force(block.depends_on, scope.reads)
+        if self.caller is not None:
+            self.inherited(scope.reads)
         sensitive: list[Path] = []
         marks: set[str] = set()
         values = {}
@@ -254,7 +281,11 @@ class Evaluation:
         )
 
     def _prepare_context(self, block: CompiledBlock, key: Key) -> PrepareContext:
-        return PrepareContext(self.reader, self.project, self.program.config.root, block.block.name, key, self.lock)
+        shared = self.shared
+        steps = [str(step) for name, at in self.path for step in ((name,) if at is None else (name, at))]
+        name = "-".join([*steps, block.block.name])
+        root = shared.program.config.root
+        return PrepareContext(shared.reader, shared.project, root, name, key, shared.lock)
 
     def check_rules(self, rules: Iterable[CompiledRule], scope: Scope, summary: str) -> None:
         """Evaluate conditions; one that is false becomes an error with its own message."""
@@ -274,8 +305,12 @@ class Evaluation:
     def check_assertions(self) -> list[Diagnostic]:
         """What of the ``check`` blocks does not hold, as warnings; what cannot be told yet is passed over."""
         before = len(self.diagnostics)
-        for name, rules in self.program.checks.items():
-            self.check_rules(rules, self.scope(f"check.{name}"), "Check block assertion failed")
+        for path, module in self.shared.program.modules.items():
+            for name, rules in module.checks.items():
+                for instance in self.instances(path):
+                    prefix = f"{format_path(instance.path)}." if instance.path else ""
+                    scope = instance.scope(f"{prefix}check.{name}")
+                    instance.check_rules(rules, scope, "Check block assertion failed")
         found = [replace(d, severity=Severity.WARNING) for d in self.diagnostics[before:]]
         del self.diagnostics[before:]
         return found
@@ -288,35 +323,6 @@ class Evaluation:
             scope.reads = set()
             out.append((compiled, scope.reads, compiled.evaluate(scope)))
         return out
-
-
-_UNKNOWN = (
-    'The value of "{what}" depends on what is known only after apply, so it cannot be told {part}. Let it depend '
-    "on values that are known beforehand, or apply what it depends on first with --target."
-)
-
-
-def _for_each_problem(value: Value, marks: frozenset[str]) -> str:
-    if "sensitive" in marks or "ephemeral" in marks:
-        return "A sensitive or ephemeral value cannot be used: its keys would show in addresses."
-    if isinstance(value, Unknown):
-        return _UNKNOWN.format(what="for_each", part="which instances there will be")
-    if is_null(value):
-        return "for_each must be a map, or a set of strings, and not null."
-    if isinstance(value, (Map, dict)) and not isinstance(value, Instance):
-        return ""
-    if isinstance(value, Set):
-        for item in value:
-            plain_item, item_marks = unmark(item)
-            if item_marks:
-                return "A set with sensitive or ephemeral elements cannot be used: they would show in addresses."
-            if isinstance(plain_item, Unknown):
-                return _UNKNOWN.format(what="for_each", part="which instances there will be")
-            if not isinstance(plain_item, str):
-                return "The elements of a set used here must be strings."
-        return ""
-    what = "a list" if isinstance(value, (List, tuple, list)) else "a single value"
-    return f"for_each must be a map, or a set of strings, and this is {what}. toset() makes a set of a list."
 
 
 def _sentence(path: Path, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from hythe.address import Key
@@ -24,8 +24,9 @@ class Block(Lazy):
         self.expansion = evaluation.expansion(block)
 
     def _one(self, key: Key, reads: set[str]) -> Value:
-        reads.add(str(self.block.address.instance(key)))
-        return self.evaluation.world.instance(self.block, key)
+        at = self.evaluation.address(self.block, key)
+        reads.add(str(at))
+        return self.evaluation.world.instance(self.block, at)
 
     def get(self, key: str | int, reads: set[str]) -> Value:
         if self.expansion.failed:
@@ -115,16 +116,18 @@ class Names(Lazy):
         return iter(self.names)
 
 
-class Locals(Lazy):
-    """``local``: values computed once, each with what it read."""
+class Computed(Lazy):
+    """``local``, ``var`` in a module, or a module's outputs: values computed once, each with what it read."""
 
-    __slots__ = ("evaluation",)
+    __slots__ = ("compute", "names")
 
-    def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
+    def __init__(self, compute: Callable[[str], Elements], names: Collection[str]) -> None:
+        self.compute, self.names = compute, names
 
     def get(self, key: str | int, reads: set[str]) -> Value:
-        found = self.evaluation.local(str(key))
+        if key not in self.names:
+            raise KeyError(key)
+        found = self.compute(str(key))
         if not found.element_reads or not isinstance(found.value, (dict, tuple)):
             reads |= found.base_reads
             for more in found.element_reads.values():
@@ -133,11 +136,75 @@ class Locals(Lazy):
         return Tracked(found)
 
     def force(self, reads: set[str]) -> Value:
-        values = {name: self.get(name, reads) for name in self.evaluation.program.locals}
+        values = {name: self.get(name, reads) for name in self.names}
         return {k: v.force(reads) if isinstance(v, Lazy) else v for k, v in values.items()}
 
     def keys(self) -> Iterator[str]:
-        return iter(self.evaluation.program.locals)
+        return iter(self.names)
+
+
+class Calls(Lazy):
+    """``module``: the modules that are called."""
+
+    __slots__ = ("evaluation",)
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        return Called(self.evaluation, str(key))
+
+    def force(self, reads: set[str]) -> Value:
+        return {name: Called(self.evaluation, name).force(reads) for name in self.keys()}
+
+    def keys(self) -> Iterator[str]:
+        return iter(self.evaluation.module.calls)
+
+
+class Called(Lazy):
+    """``module.name``: the outputs of one call, or of each of its instances."""
+
+    __slots__ = ("evaluation", "expansion", "name")
+
+    def __init__(self, evaluation: Evaluation, name: str) -> None:
+        self.evaluation, self.name = evaluation, name
+        self.expansion = evaluation.expansion(evaluation.module.calls[name])
+
+    def outputs(self, key: Key) -> Computed:
+        """The outputs of one instance."""
+        inner = self.evaluation.child(self.name, key)
+        return Computed(inner.output, inner.module.outputs)
+
+    def get(self, key: str | int, reads: set[str]) -> Value:
+        if self.expansion.failed:
+            return Unknown(ANY)
+        if not self.expansion.repetition:
+            return self.outputs(None).get(key, reads)
+        reads |= self.expansion.reads
+        if key not in self.expansion.values or isinstance(key, bool):
+            raise KeyError(key)
+        return self.outputs(key)
+
+    def force(self, reads: set[str]) -> Value:
+        expansion = self.expansion
+        if expansion.failed:
+            return Unknown(ANY)
+        if not expansion.repetition:
+            return self.outputs(None).force(reads)
+        reads |= expansion.reads
+        if expansion.repetition == "count":
+            return tuple(self.outputs(key).force(reads) for key in expansion.keys)
+        return {str(key): self.outputs(key).force(reads) for key in expansion.keys}
+
+    def keys(self) -> Iterator[str]:
+        if self.expansion.repetition:
+            return map(str, self.expansion.keys)
+        return self.outputs(None).keys()
+
+    def elements(self) -> Iterable[tuple[str | int, Value]] | None:
+        if not self.expansion.repetition or self.expansion.failed:
+            return None
+        return [(key, self.outputs(key)) for key in self.expansion.keys if key is not None]
 
 
 class Tracked(Lazy):

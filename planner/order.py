@@ -105,5 +105,5 @@ def _cannot_coexist(builder: Builder, change: Change, asked_by: str | None) -> D
 
 def _place(builder: Builder, address: str) -> Range | None:
     at = builder.addresses.get(address)
-    block = builder.program.blocks.get((at.mode, at.kind, at.name)) if at is not None else None
+    block = builder.program.block(at) if at is not None else None
     return block.block.lifecycle.range if block is not None else None

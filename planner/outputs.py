@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hythe.diagnostic import error
-from hythe.modules.config import OutputBlock
-from hythe.modules.language.compile import Compiled
 from hythe.modules.language.scope import Scope
 from hythe.planner.exposure import plain
-from hythe.planner.program import CompiledRule
+from hythe.planner.program import CompiledOutput
 from hythe.provider.schema import Path
 from hythe.value import EPHEMERAL, SENSITIVE, Type
 
@@ -21,9 +19,7 @@ def evaluate_output(
     evaluation: Evaluation,
     scope: Scope,
     name: str,
-    block: OutputBlock,
-    compiled: Compiled,
-    rules: tuple[CompiledRule, ...],
+    output: CompiledOutput,
 ) -> tuple[Any, Type] | None:
     """An output's plain value and its type; None, with diagnostics, when it may not be given.
 
@@ -31,10 +27,10 @@ def evaluate_output(
     """
     from hythe.modules.language.types import type_of
 
-    found = evaluation.diagnostics
+    block, found = output.block, evaluation.diagnostics
     before = len(found)
-    evaluation.check_rules(rules, scope, "Output precondition failed")
-    value = compiled.evaluate(scope)
+    evaluation.check_rules(output.rules, scope, "Output precondition failed")
+    value = output.value.evaluate(scope)
     if any(d.is_error for d in found[before:]):
         return None
     paths: list[Path] = []

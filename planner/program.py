@@ -1,18 +1,20 @@
 """A configuration made ready to evaluate: compiled once, with the graph over its blocks.
 
 The graph is over blocks, never over instances; its order is found without recursion, so that a chain
-of thousands of blocks is no problem.
+of thousands of blocks is no problem. A module that is called from two places is compiled twice, a module call with
+many instances once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
 
-from hythe.address import BlockAddress
+from hythe.address import Address, BlockAddress
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
-from hythe.modules.config import CheckRule, Config, Located, OutputBlock, ResourceBlock
+from hythe.modules.config import CheckRule, Config, Located, Module, ModuleCall, OutputBlock, ResourceBlock
+from hythe.modules.declarations import CALL_ARGUMENTS
 from hythe.modules.language.body import AttributeSpec, BlockSpec, BodySchema, CompiledBody, compile_body
 from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.references import Traversal
@@ -21,11 +23,31 @@ from hythe.provider.registry import Registry
 from hythe.provider.schema import Schema
 
 META_ARGUMENTS = frozenset({"count", "for_each", "depends_on", "lifecycle", "provider"})
-BUILT_IN_ROOTS = frozenset({"var", "local", "data", "each", "count", "self", "path", "hythe", "terraform"})
 
-NodeId = tuple[str, ...]
-"""A node of the graph: ("managed", kind, name), ("data", kind, name), ("local", name), ("output", name),
-("check", name)."""
+CallPath = tuple[str, ...]
+"""The names of the module calls from the root down, without instance keys; () is the root module."""
+
+
+class NodeId(NamedTuple):
+    """A node of the graph. ``sort`` is managed, data, local, variable, output, check or module (a call).
+
+    ``kind`` is that of a resource, "" for other sorts. A call stands in the module that has its block.
+    """
+
+    module: CallPath
+    sort: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        prefix = [f"module.{name}" for name in self.module]
+        sort = {"managed": (), "variable": ("var",)}.get(self.sort, (self.sort,))
+        return ".".join([*prefix, *sort, *([self.kind] if self.kind else []), self.name])
+
+
+def node_of(at: Address | BlockAddress) -> NodeId:
+    """The node of the block that an address belongs to."""
+    return NodeId(tuple([name for name, _ in at.module]) if at.module else (), at.mode, at.kind, at.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +58,18 @@ class CompiledRule:
     message: Compiled
     range: Range
 
+    @property
+    def references(self) -> Iterator[Traversal]:
+        """What both refer to."""
+        yield from self.condition.references
+        yield from self.message.references
+
 
 @dataclass(slots=True)
 class CompiledBlock:
     """A resource or data block, compiled."""
 
+    node: NodeId
     block: ResourceBlock
     kind: Kind
     schema: Schema
@@ -52,15 +81,41 @@ class CompiledBlock:
     preconditions: tuple[CompiledRule, ...]
     postconditions: tuple[CompiledRule, ...]
 
-    @property
-    def address(self) -> BlockAddress:
-        """The block's address."""
-        return BlockAddress((), self.block.mode, self.block.kind, self.block.name)
 
-    @property
-    def node(self) -> NodeId:
-        """The block's node in the graph."""
-        return (self.block.mode, self.block.kind, self.block.name)
+@dataclass(frozen=True, slots=True)
+class CompiledOutput:
+    """An output, compiled."""
+
+    block: OutputBlock
+    value: Compiled
+    rules: tuple[CompiledRule, ...]
+    depends_on: tuple[NodeId, ...] = ()
+
+
+@dataclass(slots=True)
+class CompiledCall:
+    """A module call, compiled. ``arguments`` are the values for the module's variables."""
+
+    node: NodeId
+    block: ModuleCall
+    count: Compiled | None
+    for_each: Compiled | None
+    arguments: dict[str, Compiled]
+    depends_on: tuple[NodeId, ...] = ()
+
+
+@dataclass(slots=True)
+class CompiledModule:
+    """One module at one place of the tree."""
+
+    path: CallPath
+    declared: Module
+    blocks: dict[tuple[str, str, str], CompiledBlock] = field(default_factory=dict)
+    locals: dict[str, Compiled] = field(default_factory=dict)
+    outputs: dict[str, CompiledOutput] = field(default_factory=dict)
+    validations: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
+    checks: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
+    calls: dict[str, CompiledCall] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,12 +123,25 @@ class Program:
     """The compiled configuration. ``order`` lists blocks so that each comes after what it refers to."""
 
     config: Config
+    modules: dict[CallPath, CompiledModule] = field(default_factory=dict)
     blocks: dict[NodeId, CompiledBlock] = field(default_factory=dict)
-    locals: dict[str, Compiled] = field(default_factory=dict)
-    outputs: dict[str, tuple[OutputBlock, Compiled, tuple[CompiledRule, ...]]] = field(default_factory=dict)
-    checks: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
     order: tuple[NodeId, ...] = ()
     edges: dict[NodeId, tuple[NodeId, ...]] = field(default_factory=dict)
+
+    @property
+    def root(self) -> CompiledModule:
+        """The root module."""
+        return self.modules[()]
+
+    def block(self, at: Address | BlockAddress) -> CompiledBlock | None:
+        """The block that an address belongs to, None when the configuration has none."""
+        return self.blocks.get(node_of(at))
+
+    def below(self, path: CallPath) -> Iterator[CompiledModule]:
+        """The module at a path and all that it calls."""
+        for other, module in self.modules.items():
+            if other[: len(path)] == path:
+                yield module
 
     def closure(self, start: Iterable[NodeId]) -> set[NodeId]:
         """The nodes given and everything that they refer to, directly or not."""
@@ -87,7 +155,7 @@ class Program:
         return seen
 
     def block_dependencies(self, node: NodeId) -> set[NodeId]:
-        """The blocks that a node refers to, directly or through locals."""
+        """The blocks that a node refers to, directly or through locals, variables, outputs and module calls."""
         out: set[NodeId] = set()
         left = list(self.edges.get(node, ()))
         seen: set[NodeId] = set()
@@ -96,10 +164,10 @@ class Program:
             if other in seen:
                 continue
             seen.add(other)
-            if other[0] == "local":
-                left.extend(self.edges.get(other, ()))
-            elif other[0] in ("managed", "data"):
+            if other.sort in ("managed", "data"):
                 out.add(other)
+            else:
+                left.extend(self.edges.get(other, ()))
         return out
 
 
@@ -122,22 +190,54 @@ def body_schema(schema: Schema) -> BodySchema:
 
 def compile_config(config: Config, registry: Registry) -> tuple[Program, list[Diagnostic]]:
     """Compile a configuration. Everything that is wrong without evaluating anything is reported."""
+    from hythe.planner.link import Linker
+
     program = Program(config)
     found: list[Diagnostic] = []
     schemas: dict[tuple[str, str], BodySchema] = {}
-    for key, block in sorted(config.module.resources.items()):
-        compiled = _compile_block(block, registry, schemas, found)
+    for path, module in config.module.walk():
+        program.modules[path] = _compile_module(program, CompiledModule(path, module), registry, schemas, found)
+    linker = Linker(program, registry, found)
+    linker.link()
+    # a module that is called twice has its faults once
+    return program, list(dict.fromkeys(found)) if len(program.modules) > 1 else found
+
+
+def _compile_module(
+    program: Program,
+    made: CompiledModule,
+    registry: Registry,
+    schemas: dict[tuple[str, str], BodySchema],
+    found: list[Diagnostic],
+) -> CompiledModule:
+    path, declared = made.path, made.declared
+    for key, block in sorted(declared.resources.items()):
+        compiled = _compile_block(path, block, registry, schemas, found)
         if compiled is not None:
-            program.blocks[key] = compiled
-    for name, expression in sorted(config.module.locals.items()):
-        program.locals[name] = compile_expression(expression.expression, expression.source)
-    for name, output in sorted(config.module.outputs.items()):
+            program.blocks[compiled.node] = made.blocks[key] = compiled
+    for name, expression in sorted(declared.locals.items()):
+        made.locals[name] = compile_expression(expression.expression, expression.source)
+    for name, output in sorted(declared.outputs.items()):
         value = compile_expression(output.value.expression, output.value.source)
-        program.outputs[name] = (output, value, _rules(output.preconditions))
-    for name, check in sorted(config.module.checks.items()):
-        program.checks[name] = _rules(check.assertions)
-    _Linker(program, registry, found).link()
-    return program, found
+        made.outputs[name] = CompiledOutput(output, value, _rules(output.preconditions))
+    for name, check in sorted(declared.checks.items()):
+        made.checks[name] = _rules(check.assertions)
+    if path:
+        # those of the root module are checked as soon as their values are given
+        made.validations = {n: _rules(v.validations) for n, v in sorted(declared.variables.items())}
+    for name, call in sorted(declared.calls.items()):
+        made.calls[name] = CompiledCall(
+            NodeId(path, "module", "", name),
+            call,
+            _compile(call.count),
+            _compile(call.for_each),
+            {
+                n: compile_expression(a.expression, call.body.source)
+                for n, a in call.body.attributes.items()
+                if n not in CALL_ARGUMENTS
+            },
+        )
+    return made
 
 
 def _compile(expression: Located | None) -> Compiled | None:
@@ -155,7 +255,11 @@ def _rules(rules: Iterable[CheckRule]) -> tuple[CompiledRule, ...]:
 
 
 def _compile_block(
-    block: ResourceBlock, registry: Registry, schemas: dict[tuple[str, str], BodySchema], found: list[Diagnostic]
+    path: CallPath,
+    block: ResourceBlock,
+    registry: Registry,
+    schemas: dict[tuple[str, str], BodySchema],
+    found: list[Diagnostic],
 ) -> CompiledBlock | None:
     if block.kind not in registry:
         hint = did_you_mean(block.kind, registry.names())
@@ -182,6 +286,7 @@ def _compile_block(
     _check_ignored(block, kind, found)
     lifecycle = block.lifecycle
     return CompiledBlock(
+        node=NodeId(path, block.mode, block.kind, block.name),
         block=block,
         kind=kind,
         schema=own,
@@ -214,186 +319,3 @@ def _check_ignored(block: ResourceBlock, kind: Kind, found: list[Diagnostic]) ->
             text = f'ignore_changes names "{path[0]}", and the kind {block.kind} has no such argument.'
             text += did_you_mean(str(path[0]), kind.schema.attributes)
             found.append(error("Unsupported argument", text, place))
-
-
-class _Linker:
-    """Finds what each node refers to, and an order in which to evaluate."""
-
-    def __init__(self, program: Program, registry: Registry, found: list[Diagnostic]) -> None:
-        self.program = program
-        self.registry = registry
-        self.found = found
-        self.declared = program.config.module
-
-    def link(self) -> None:
-        program = self.program
-        for name, compiled in program.locals.items():
-            self._edges(("local", name), compiled.references)
-        for node, block in program.blocks.items():
-            own = {"each"} if block.for_each is not None else {"count"} if block.count is not None else set()
-            block.depends_on = tuple(self._depends_on(block.block.depends_on))
-            self._edges(node, self._block_references(block, own), block.depends_on, own)
-        for name, (output, compiled, rules) in program.outputs.items():
-            references = [*compiled.references, *(r for rule in rules for r in rule.condition.references)]
-            self._edges(("output", name), references, self._depends_on(output.depends_on))
-        for name, rules in program.checks.items():
-            self._edges(("check", name), (r for c in rules for r in (*c.condition.references, *c.message.references)))
-        self._order()
-
-    def _block_references(self, block: CompiledBlock, own: set[str]) -> Iterator[Traversal]:
-        yield from block.body.references
-        for trigger in block.triggers:
-            yield from trigger.references
-        for compiled in (block.count, block.for_each):
-            if compiled is not None:
-                for reference in compiled.references:
-                    if reference.root in own:
-                        self.found.append(
-                            error(
-                                "Invalid reference",
-                                f'"{reference.root}" is not available in the argument that decides how many '
-                                "instances there are.",
-                                reference.range,
-                            )
-                        )
-                    yield reference
-        for rule in block.preconditions:
-            yield from rule.condition.references
-            yield from rule.message.references
-        for rule in block.postconditions:
-            for reference in (*rule.condition.references, *rule.message.references):
-                if reference.root != "self":
-                    yield reference
-
-    def _depends_on(self, items: Iterable[Located]) -> Iterator[NodeId]:
-        from hythe.modules.blocks import traversal_path
-
-        for item in items:
-            path = traversal_path(item.expression)
-            steps = tuple(path[1:]) if path else ()
-            node = self._resource(Traversal(str(path[0]), steps, item.range)) if path else None
-            if node is None:
-                self.found.append(
-                    error(
-                        "Invalid depends_on reference",
-                        "depends_on takes names of resources or data sources, like container.web.",
-                        item.range,
-                    )
-                )
-            elif self._exists(node, item.range):
-                yield node
-
-    def _edges(
-        self,
-        node: NodeId,
-        references: Iterable[Traversal],
-        more: Iterable[NodeId] = (),
-        own: Iterable[str] = (),
-    ) -> None:
-        targets = dict.fromkeys(more)
-        for reference in references:
-            target = self._target(reference, node, set(own))
-            if target is not None:
-                targets[target] = None
-        self.program.edges[node] = tuple(targets)
-
-    def _target(self, reference: Traversal, node: NodeId, own: set[str]) -> NodeId | None:
-        root, steps = reference.root, reference.steps
-        if root == "var":
-            self._check_name("variable", steps, self.declared.variables, reference)
-            return None
-        if root == "local":
-            return (
-                ("local", str(steps[0]))
-                if self._check_name("local value", steps, self.declared.locals, reference)
-                else None
-            )
-        if root in ("each", "count"):
-            if root not in own and node[0] != "local":
-                need = "for_each" if root == "each" else "count"
-                text = f'"{root}" can only be used in a block that has the argument "{need}".'
-                self.found.append(error("Invalid reference", text, reference.range))
-            return None
-        if root == "self":
-            text = '"self" can only be used in postconditions. Elsewhere, an instance cannot read itself.'
-            self.found.append(error("Invalid reference", text, reference.range))
-            return None
-        if root in BUILT_IN_ROOTS and root != "data":
-            return None
-        target = self._resource(reference)
-        if target is None:
-            self.found.append(
-                error(
-                    "Invalid reference",
-                    f"A reference to a resource needs its kind and its name, like {root}.name.",
-                    reference.range,
-                )
-            )
-            return None
-        return target if self._exists(target, reference.range) else None
-
-    def _check_name(self, what: str, steps: tuple[object, ...], known: Iterable[str], reference: Traversal) -> bool:
-        if not steps or not isinstance(steps[0], str):
-            root = reference.root
-            text = f'"{root}" is no value by itself: name one of the {what}s, like {root}.name.'
-            self.found.append(error("Invalid reference", text, reference.range))
-            return False
-        if steps[0] in known:
-            return True
-        hint = did_you_mean(steps[0], known)
-        text = f'There is no {what} named "{steps[0]}".{hint}'
-        self.found.append(error(f"Reference to undeclared {what}", text, reference.range))
-        return False
-
-    @staticmethod
-    def _resource(reference: Traversal) -> NodeId | None:
-        names = (reference.root, *reference.steps)
-        mode = "managed"
-        if names[0] == "data":
-            mode, names = "data", names[1:]
-        if len(names) < 2 or not isinstance(names[0], str) or not isinstance(names[1], str):
-            return None
-        return (mode, names[0], names[1])
-
-    def _exists(self, node: NodeId, place: Range) -> bool:
-        mode, kind, name = node
-        if (mode, kind, name) in self.declared.resources:
-            return (mode, kind, name) in self.program.blocks
-        shown = f"{'data.' if mode == 'data' else ''}{kind}.{name}"
-        same_kind = [n for m, k, n in self.declared.resources if (m, k) == (mode, kind)]
-        if kind not in self.registry and not same_kind:
-            known = [*self.registry.names(), *BUILT_IN_ROOTS]
-            text = f'"{kind}" is neither a kind of resource nor a name known here.{did_you_mean(kind, known)}'
-        else:
-            text = f"No {'data source' if mode == 'data' else 'resource'} {shown} is declared."
-            text += did_you_mean(name, same_kind)
-        self.found.append(error("Reference to undeclared resource", text, place))
-        return False
-
-    def _order(self) -> None:
-        sorter: TopologicalSorter[NodeId] = TopologicalSorter(self.program.edges)
-        try:
-            self.program.order = tuple(sorter.static_order())
-        except CycleError as failure:
-            cycle = [_shown(n) for n in reversed(failure.args[1])]
-            place = next((self._place(n) for n in failure.args[1] if self._place(n)), None)
-            if len(set(cycle)) == 1:
-                text = f"{cycle[0]} refers to itself, so its value can never be told."
-                if failure.args[1][0][0] == "managed":
-                    text += " In its postconditions, write self."
-                self.found.append(error("Self-referential block", text, place))
-                return
-            text = f"These refer to each other in a circle, so none can come first: {' -> '.join(cycle)}."
-            self.found.append(error("Cycle", text, place))
-
-    def _place(self, node: NodeId) -> Range | None:
-        if node[0] == "local":
-            return self.declared.locals[node[1]].range
-        block = self.program.blocks.get(node)
-        return block.block.range if block is not None else None
-
-
-def _shown(node: NodeId) -> str:
-    if node[0] == "managed":
-        return f"{node[1]}.{node[2]}"
-    return ".".join(node)

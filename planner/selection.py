@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hythe.address import Address, AddressError, parse_address, parse_target
+from hythe.address import Address, AddressError, ModulePath, format_path, parse_address, parse_target
 from hythe.diagnostic import Diagnostic, error
-from hythe.planner.program import NodeId, Program
+from hythe.planner.program import NodeId, Program, node_of
 from hythe.state.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What one address on the command line means. Steps without a key mean all instances."""
+
+    module: ModulePath
+    resource: Address | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it means all instances of blocks, so that it can be told without evaluating."""
+        keyed = self.resource is not None and self.resource.key is not None
+        return not keyed and all(key is None for _, key in self.module)
+
+    def means(self, node: NodeId) -> bool:
+        """Whether it means a block, or instances of it. A module means its call too."""
+        if self.resource is not None:
+            return node == node_of(self.resource)
+        names = tuple(name for name, _ in self.module)
+        return node.module[: len(names)] == names or (node.sort == "module" and (*node.module, node.name) == names)
+
+    def includes(self, at: Address) -> bool:
+        """Whether it means an instance."""
+        if self.resource is not None and len(at.module) != len(self.module):
+            return False
+        if len(at.module) < len(self.module):
+            return False
+        for (name, key), (own, own_key) in zip(self.module, at.module, strict=False):
+            if name != own or key not in (None, own_key):
+                return False
+        wanted = self.resource
+        return wanted is None or (wanted[1:4] == at[1:4] and wanted.key in (None, at.key))
+
+    def __str__(self) -> str:
+        return str(self.resource) if self.resource is not None else format_path(self.module)
 
 
 class Selection:
@@ -31,10 +68,10 @@ class Selection:
         self._excluded: set[NodeId] = set()
         self._kept: set[str] = set()
         if targets:
-            self._nodes = program.closure(node for node, _ in self._targets)
+            self._nodes = program.closure(n for n in program.edges if any(t.means(n) for t in self._targets))
             self._state_addresses = self._targeted_state(destroy)
         if excludes:
-            whole = [node for node, key in self._excludes if key is None]
+            whole = [n for n in program.edges if any(t.means(n) and t.whole for t in self._excludes)]
             self._excluded = set(whole) if destroy else self._dependents(whole)
             self._kept = self._excluded_state()
         self._destroy = destroy
@@ -44,24 +81,21 @@ class Selection:
         """Whether something was left out by request."""
         return bool(self._targets or self._excludes)
 
-    def _parse(self, flag: str, texts: Iterable[str]) -> list[tuple[NodeId, Address | None]]:
-        out: list[tuple[NodeId, Address | None]] = []
+    def _parse(self, flag: str, texts: Iterable[str]) -> list[_Target]:
+        out: list[_Target] = []
         for text in texts:
             try:
                 at = parse_target(text)
             except AddressError as failure:
                 self.diagnostics.append(error(f"Invalid {flag}", f"{failure}."))
                 continue
-            if not isinstance(at, Address):
-                self.diagnostics.append(error(f"Invalid {flag}", f"There is no module {text} in this configuration."))
-                continue
-            node = (at.mode, at.kind, at.name)
-            in_state = any(a == str(at) or a.startswith(f"{at.block}[") for a in self._state.instances)
-            if node not in self._program.blocks and not in_state:
+            target = _Target(at.module, at) if isinstance(at, Address) else _Target(at, None)
+            in_state = any(target.includes(parse_address(a)) for a in self._state.instances)
+            if not in_state and not any(target.means(n) for n in self._program.edges):
                 text_ = f"{text} is neither in the configuration nor in the state."
                 self.diagnostics.append(error(f"Invalid {flag}", text_))
                 continue
-            out.append((node, at if at.key is not None else None))
+            out.append(target)
         return out
 
     def _dependents(self, nodes: Iterable[NodeId]) -> set[NodeId]:
@@ -81,7 +115,7 @@ class Selection:
         for address, instance in instances.items():
             for used in (*instance.dependencies, *((instance.host,) if instance.host else ())):
                 users.setdefault(used, []).append(address)
-        going = [a for a in named if destroy or _node_of(a) not in self._program.blocks]
+        going = [a for a in named if destroy or node_of(parse_address(a)) not in self._program.blocks]
         return set(named) | _closure(going, users)
 
     def _excluded_state(self) -> set[str]:
@@ -91,13 +125,11 @@ class Selection:
         return _closure([a for a in instances if self._leaves_out(parse_address(a))], uses)
 
     def _leaves_out(self, at: Address) -> bool:
-        node = (at.mode, at.kind, at.name)
-        return node in self._excluded or any(node == n and wanted == at for n, wanted in self._excludes)
+        return node_of(at) in self._excluded or any(t.includes(at) for t in self._excludes)
 
     def _named(self, address: str) -> bool:
         at = parse_address(address)
-        node = (at.mode, at.kind, at.name)
-        return any(node == n and (wanted is None or wanted == at) for n, wanted in self._targets)
+        return any(t.includes(at) for t in self._targets)
 
     def wants(self, node: NodeId) -> bool:
         """Whether a block, local or output takes part."""
@@ -105,7 +137,7 @@ class Selection:
             return False
         if self._nodes is None:
             return True
-        if node[0] == "output":
+        if node.sort == "output" and not node.module:
             # an output counts when all that it rests on does
             return all(d in self._nodes for d in self._program.block_dependencies(node))
         return node in self._nodes
@@ -120,9 +152,9 @@ class Selection:
             return False
         if not self._targets:
             return True
-        node = (address.mode, address.kind, address.name)
-        keyed = [wanted for n, wanted in self._targets if n == node]
-        return not keyed or None in keyed or address in keyed
+        node = node_of(address)
+        naming = [t for t in self._targets if t.means(node)]
+        return not naming or any(t.includes(address) for t in naming)
 
     def wants_state(self, address: str) -> bool:
         """Whether a state entry that is not wished any more may be removed."""
@@ -132,15 +164,10 @@ class Selection:
             return True
         if not self._destroy:
             # a block that takes no part was not asked which instances it wants
-            node = _node_of(address)
+            node = node_of(parse_address(address))
             if node in self._program.blocks and not self.wants(node):
                 return False
         return address in self._state_addresses
-
-
-def _node_of(address: str) -> NodeId:
-    at = parse_address(address)
-    return (at.mode, at.kind, at.name)
 
 
 def _closure(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hythe.address import Address, Key, parse_address
+from hythe.address import Address, format_path, parse_address
 from hythe.diagnostic import Diagnostic
 from hythe.value import ANY, Instance, Reference, Unknown, Value
 
@@ -26,11 +26,11 @@ class StateWorld:
         self.program, self.state = program, state
         self._values: dict[str, Value] = {}
 
-    def instance(self, block: CompiledBlock, key: Key) -> Value:
+    def instance(self, block: CompiledBlock, at: Address) -> Value:
         """The value of an instance."""
         from hythe.planner.exposure import expose
 
-        address = str(block.address.instance(key))
+        address = str(at)
         found = self._values.get(address)
         if found is None:
             known = self.state.instances.get(address)
@@ -42,8 +42,8 @@ class StateWorld:
 
     def _resolve(self, reference: Reference) -> Value:
         at = parse_address(reference.address)
-        block = self.program.blocks.get((at.mode, at.kind, at.name))
-        return Unknown(ANY) if block is None else self.instance(block, at.key)
+        block = self.program.block(at)
+        return Unknown(ANY) if block is None else self.instance(block, at)
 
 
 class Expressions:
@@ -80,15 +80,19 @@ class Expressions:
         """What the configuration wants an instance to be, as far as the state lets it be known."""
         from hythe.diagnostic import error
 
-        block = self.program.blocks[at.mode, at.kind, at.name]
+        block = self.program.block(at)
         self._evaluation.diagnostics.clear()
-        expansion = self._evaluation.expansion(block)
         found = self._evaluation.diagnostics
+        evaluation = self._evaluation.at(at.module)
+        if block is None or evaluation is None:
+            text = f"The configuration has no instance {format_path(at.module)}." if block else f"There is no {at}."
+            return {}, [*found, error("No such instance", text)]
+        expansion = evaluation.expansion(block)
         if not expansion.failed and at.key not in expansion.keys:
             known = ", ".join(str(at.block.instance(k)) for k in list(expansion.keys)[:5])
             text = f"The configuration has no instance {at}; it has {known or 'none of this block'}."
             return {}, [error("No such instance", text, block.block.range)]
-        wanted = self._evaluation.desired(block, at.key)
+        wanted = evaluation.desired(block, at.key)
         return (wanted.attributes if wanted is not None else {}), list(found)
 
     def evaluate(self, text: str) -> tuple[Value, list[Diagnostic]]:

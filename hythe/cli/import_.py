@@ -83,9 +83,11 @@ class _Importer:
 
     def _check_address(self) -> None:
         at = self.at
-        blocks = {str(b.address): b for b in self.expressions.program.blocks.values()}
-        if at.mode != "managed" or str(at.block) not in blocks:
-            hint = did_you_mean(str(at.block), blocks)
+        from hythe.planner.program import node_of
+
+        blocks = self.expressions.program.blocks
+        if at.mode != "managed" or node_of(at) not in blocks:
+            hint = did_you_mean(str(node_of(at)), map(str, blocks))
             raise fail(
                 "Resource not in the configuration",
                 f"The configuration has no resource {at.block}.{hint} Write its block first, then import into it.",

@@ -31,13 +31,13 @@ def command(
     require_folder(cli)
     workspace = Workspace(cli, state_path)
     _make_folder(cli.root)
-    found = workspace.validate()
+    found = workspace.validate(fetch=True, upgrade=upgrade)
     cli.report(found)
     if any(d.is_error for d in found):
         return FAILED
     if upgrade:
         _upgrade(workspace)
-    kinds = sorted({block.kind for block in workspace.config().module.resources.values()})
+    kinds = sorted({b.kind for _, module in workspace.config().module.walk() for b in module.resources.values()})
     state = workspace.read_state()
     cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
     cli.say(f"State: {os.path.relpath(workspace.state_path, cli.root)}, {len(state.instances):,} objects.")

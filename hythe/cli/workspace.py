@@ -67,11 +67,22 @@ class Workspace:
             self._config = config
         return self._config
 
-    def validate(self) -> list[Diagnostic]:
-        """Everything wrong with the configuration that shows without values and without the world."""
+    def install(self, *, upgrade: bool) -> tuple[Config, list[Diagnostic]]:
+        """The configuration, its modules fetched where they are not there yet."""
+        from hythe.modules.install import install
+
+        config, found = install(self.root, self.cli.say, upgrade=upgrade)
+        self.use(config)
+        return config, found
+
+    def validate(self, *, fetch: bool = False, upgrade: bool = False) -> list[Diagnostic]:
+        """Everything wrong with the configuration that shows without values and without the world.
+
+        ``fetch`` fetches modules that are missing, ``upgrade`` all of them anew.
+        """
         from hythe.planner.program import compile_config
 
-        config, found = self.load()
+        config, found = self.install(upgrade=upgrade) if fetch else self.load()
         if not any(d.is_error for d in found):
             _, more = compile_config(config, self.registry)
             found = [*found, *more]
@@ -364,7 +375,7 @@ def remember_plan_secrets(plan: Plan) -> None:
 
 def require_folder(cli: Cli) -> None:
     """Refuse to work in a folder without configuration. Raises DiagnosticError."""
-    from hythe.modules.loader import is_configuration
+    from hythe.modules.files import is_configuration
 
     try:
         names = os.listdir(cli.root)

@@ -26,12 +26,11 @@ class Graph:
 def program_graph(program: Program) -> Graph:
     """The blocks of a configuration and what they refer to (through locals)."""
     graph = Graph()
-    for node, block in program.blocks.items():
-        name = str(block.address)
-        graph.nodes[name] = ""
+    for node in program.blocks:
+        graph.nodes[str(node)] = ""
         for needed in sorted(program.block_dependencies(node)):
             if needed in program.blocks:
-                graph.edges.append((name, str(program.blocks[needed].address)))
+                graph.edges.append((str(node), str(needed)))
     graph.nodes = dict(sorted(graph.nodes.items()))
     graph.edges.sort()
     return graph

@@ -6,7 +6,17 @@ import re
 from typing import Any
 
 from hythe.cli.views.json_values import PROVIDER, type_json
-from hythe.modules.config import CheckRule, Config, Located, OutputBlock, ResourceBlock, VariableBlock
+from hythe.modules.config import (
+    CheckRule,
+    Config,
+    Located,
+    Module,
+    ModuleCall,
+    OutputBlock,
+    ResourceBlock,
+    VariableBlock,
+)
+from hythe.modules.declarations import CALL_ARGUMENTS
 from hythe.modules.language.references import references
 from hythe.modules.syntax import tree
 from hythe.modules.syntax.tree import Body, Expression, Literal, Source
@@ -18,15 +28,39 @@ _META_BLOCKS = frozenset({"lifecycle"})
 
 def configuration_json(config: Config) -> dict[str, Any]:
     """The configuration's representation."""
-    module = config.module
-    root: dict[str, Any] = {}
+    provider = {"name": PROVIDER, "full_name": PROVIDER}
+    return {"provider_config": {PROVIDER: provider}, "root_module": _module(config.module)}
+
+
+def _module(module: Module) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
     if module.outputs:
-        root["outputs"] = {name: _output(o) for name, o in sorted(module.outputs.items())}
+        facts["outputs"] = {name: _output(o) for name, o in sorted(module.outputs.items())}
     if module.resources:
-        root["resources"] = [_resource(b) for _, b in sorted(module.resources.items())]
+        facts["resources"] = [_resource(b) for _, b in sorted(module.resources.items())]
+    if module.calls:
+        facts["module_calls"] = {n: _call(c, module.children.get(n)) for n, c in sorted(module.calls.items())}
     if module.variables:
-        root["variables"] = {name: _variable(v) for name, v in sorted(module.variables.items())}
-    return {"provider_config": {PROVIDER: {"name": PROVIDER, "full_name": PROVIDER}}, "root_module": root}
+        facts["variables"] = {name: _variable(v) for name, v in sorted(module.variables.items())}
+    return facts
+
+
+def _call(call: ModuleCall, module: Module | None) -> dict[str, Any]:
+    source = call.body.source
+    arguments = {n: a.expression for n, a in call.body.attributes.items() if n not in CALL_ARGUMENTS}
+    facts: dict[str, Any] = {"source": call.source}
+    if arguments:
+        facts["expressions"] = {n: _expression(e, source) for n, e in arguments.items()}
+    if call.count is not None:
+        facts["count_expression"] = _located(call.count)
+    if call.for_each is not None:
+        facts["for_each_expression"] = _located(call.for_each)
+    facts["module"] = _module(module) if module is not None else {}
+    if call.version is not None:
+        facts["version_constraint"] = call.version
+    if call.depends_on:
+        facts["depends_on"] = [t for d in call.depends_on for t in _located(d).get("references", [])[:1]]
+    return facts
 
 
 def _located(found: Located) -> dict[str, Any]:

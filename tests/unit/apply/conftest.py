@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import threading
 from dataclasses import dataclass, field
@@ -35,6 +36,12 @@ class Stop:
     hard: threading.Event = field(default_factory=threading.Event)
 
 
+def texts(text: str) -> dict[str, str]:
+    """The files of a configuration; a line "#> name" begins another one than main.hcl."""
+    first, *others = re.split(r"^\s*#> (\S+)\n", textwrap.dedent(text), flags=re.MULTILINE)
+    return {"main.hcl": first, **dict(zip(others[::2], others[1::2], strict=True))}
+
+
 class House:
     """Everything that one user has."""
 
@@ -51,7 +58,7 @@ class House:
     # -- as commands do it ----------------------------------------------------------------------
 
     def session(self, text: str) -> Session:
-        config, found = loader.load_texts("/nowhere/shop", {"main.hcl": textwrap.dedent(text)})
+        config, found = loader.load_texts("/nowhere/shop", texts(text))
         assert not found, found
         values, found = variables.resolve(config, {}, lambda *_: [])
         assert not found, found

@@ -108,3 +108,40 @@ def test_a_move_that_is_cut_off_is_made_by_the_next_run(house: Any, monkeypatch:
         assert sorted(_ids(house).values()) == before
         assert house.plan(text) == ""
         assert house.state.instances["thing.user"].dependencies == ("thing.b",)
+
+
+MODULE = """
+#> m/main.hcl
+resource "thing" "x" { name = "x" }
+"""
+
+
+def test_into_a_module_and_on_from_there(house: Any) -> None:
+    house.apply('resource "thing" "x" { name = "x" }')
+    made = house.state.instances["thing.x"].id
+    call = 'module "m" {\n source = "./m"\n %s\n}\n'
+    moved = "moved {\n from = %s\n to = %s\n}\n"
+    into = moved % ("thing.x", "module.m.thing.x")
+    house.apply(call % "" + into + MODULE)
+    assert {a: i.id for a, i in house.state.instances.items()} == {"module.m.thing.x": made}
+    keyed = into + moved % ("module.m", 'module.m["a"]')
+    house.apply(call % 'for_each = toset(["a"])' + keyed + MODULE)
+    assert {a: i.id for a, i in house.state.instances.items()} == {'module.m["a"].thing.x': made}
+    renamed = keyed + moved % ('module.m["a"]', 'module.n["a"]')
+    house.apply('module "n" {\n source = "./m"\n for_each = toset(["a"])\n}\n' + renamed + MODULE)
+    assert {a: i.id for a, i in house.state.instances.items()} == {'module.n["a"].thing.x': made}
+
+
+def test_inside_a_module_that_is_there_twice(house: Any) -> None:
+    call = 'module "m" {\n source = "./m"\n count = 2\n}\n#> m/main.hcl\n'
+    house.apply(call + 'resource "thing" "x" { }')
+    ids = [house.state.instances[f"module.m[{n}].thing.x"].id for n in range(2)]
+    house.apply(call + 'resource "thing" "y" {\n count = 1\n}\nmoved {\n from = thing.x\n to = thing.y[0]\n}\n')
+    assert [house.state.instances[f"module.m[{n}].thing.y[0]"].id for n in range(2)] == ids
+
+
+def test_a_removed_module_is_let_go_of(house: Any) -> None:
+    house.apply('module "m" {\n source = "./m"\n}\n' + MODULE)
+    house.apply("removed {\n from = module.m\n}\n")
+    assert not house.state.instances
+    assert len(house.world.objects) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -80,6 +81,12 @@ class Site(Kind):
     name, model, on_host, unique_name = "site", PartModel, False, False
 
 
+def texts(text: str) -> dict[str, str]:
+    """The files of a configuration; a line "#> name" begins another one than main.hcl."""
+    first, *others = re.split(r"^\s*#> (\S+)\n", textwrap.dedent(text), flags=re.MULTILINE)
+    return {"main.hcl": first, **dict(zip(others[::2], others[1::2], strict=True))}
+
+
 class Planner:
     """Plans texts against states; the last result is kept."""
 
@@ -97,7 +104,7 @@ class Planner:
         **options: Any,
     ) -> BuildResult:
         """Plan; ``world`` overrides what is observed, ``data`` is what data sources gave."""
-        config, found = loader.load_texts("/nowhere/shop", {"main.hcl": textwrap.dedent(text)})
+        config, found = loader.load_texts("/nowhere/shop", texts(text))
         assert not found, found
         inputs = {n: InputValue(v, "a test") for n, v in (given or {}).items()}
         values, found = variables.resolve(config, inputs, lambda *_: [])

@@ -1,0 +1,410 @@
+"""From syntax trees to declarations: what each block of a configuration file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, has_errors
+from hythe.modules.blocks import (
+    check_rule,
+    check_shape,
+    flag,
+    header,
+    located,
+    static_text,
+    text,
+    traversal_path,
+    tuple_items,
+)
+from hythe.modules.config import (
+    CheckBlock,
+    CheckRule,
+    Lifecycle,
+    Located,
+    Module,
+    ModuleCall,
+    OutputBlock,
+    ResourceBlock,
+    Settings,
+    VariableBlock,
+)
+from hythe.modules.standing import read_check, read_moved, read_removed
+from hythe.modules.syntax.tree import Block, Body, Literal
+from hythe.value import ANY
+
+_TOP = ("resource", "data", "variable", "locals", "output", "module", "check", "removed", "moved", "hythe")
+_LATER = {"import": "`hythe import` takes an existing object in."}
+_LABELS = {
+    "resource": ("kind", "name"),
+    "data": ("kind", "name"),
+    "variable": ("name",),
+    "output": ("name",),
+    "module": ("name",),
+    "check": ("name",),
+}
+CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "providers")
+"""What a module block takes for itself; everything else is for the module's variables."""
+
+
+def collect(module: Module, files: Mapping[str, str], found: list[Diagnostic]) -> None:
+    """Add what the files declare to a module."""
+    from hythe.modules import syntax
+
+    for name in sorted(files):
+        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
+        body, problems = parse(files[name], name)
+        found += problems
+        # what cannot be read is not there, so complaints about what is missing would lead astray
+        _collect(module, body, [] if has_errors(problems) else found)
+
+
+def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
+    for attribute in body.attributes.values():
+        place = body.source.range(attribute.start, attribute.name_end)
+        found.append(
+            error(
+                "Unsupported argument",
+                f'An argument named "{attribute.name}" cannot stand outside a block. '
+                "Values of variables belong in hythe.hclvars.",
+                place,
+            )
+        )
+    for block in body.blocks:
+        if not _check_labels(body, block, found):
+            continue
+        if block.type in ("resource", "data"):
+            _resource(module, body, block, found)
+        elif block.type == "variable":
+            _add(module.variables, _variable(body, block, found), found)
+        elif block.type == "output":
+            made = _output(body, block, found)
+            if made is not None:
+                _add(module.outputs, made, found)
+        elif block.type == "check":
+            _add(module.checks, read_check(body, block, found), found)
+        elif block.type == "module":
+            call = _call(body, block, found)
+            if call is not None:
+                _add(module.calls, call, found)
+        elif block.type == "removed":
+            _removed(module, body, block, found)
+        elif block.type == "moved":
+            moved = read_moved(body, block, found)
+            module.moved += [moved] if moved is not None else []
+        elif block.type == "locals":
+            _locals(module, body, block, found)
+        else:
+            module.settings = _settings(body, block, found)
+
+
+def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
+    place = header(body, block)
+    if block.type in _LATER:
+        text_ = f'Blocks of type "{block.type}" are not supported by this version. {_LATER[block.type]}'
+        found.append(error("Unsupported block type", text_, place))
+        return False
+    if block.type not in _TOP:
+        hint = did_you_mean(block.type, (*_TOP, *_LATER))
+        if block.type == "terraform":
+            hint = ' Settings stand in a block named "hythe".'
+        elif block.type == "provider":
+            hint = ' Hythe needs no provider blocks: machines are declared as resource "host".'
+        found.append(error("Unsupported block type", f'There are no blocks of type "{block.type}".{hint}', place))
+        return False
+    wanted = _LABELS.get(block.type, ())
+    if len(block.labels) != len(wanted):
+        need = " and ".join(f"a {w}" for w in wanted) or "no labels"
+        found.append(
+            error(
+                "Wrong number of labels",
+                f'A "{block.type}" block needs {need}, and this one has {_count(len(block.labels), "label")}.',
+                place,
+            )
+        )
+        return False
+    for label in block.labels:
+        if not label.text.replace("-", "_").isidentifier():
+            found.append(
+                error(
+                    "Invalid name",
+                    f'"{label.text}" cannot be a name: it must begin with a letter or underscore and hold only '
+                    "letters, digits, underscores and dashes.",
+                    body.source.range(label.start, label.end),
+                )
+            )
+            return False
+    return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+_Declared = TypeVar("_Declared", VariableBlock, OutputBlock, CheckBlock, ModuleCall)
+
+
+def _add(table: dict[str, _Declared], made: _Declared, found: list[Diagnostic]) -> None:
+    first = table.setdefault(made.name, made).range
+    if table[made.name] is not made:
+        found.append(
+            error(
+                "Duplicate declaration",
+                f'"{made.name}" is already declared at {first}. Names of one sort must be unique in a module.',
+                made.range,
+                related=(("first declared here", first),),
+            )
+        )
+
+
+def _removed(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    made = read_removed(body, block, found)
+    if made is None:
+        return
+    first = next((r for r in module.removed if (r.module, r.resource) == (made.module, made.resource)), None)
+    if first is not None:
+        text_ = f"What becomes of {made} is said already at {first.range}."
+        found.append(error("Duplicate removed block", text_, made.range, related=(("first said here", first.range),)))
+    else:
+        module.removed.append(made)
+
+
+def _locals(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    check_shape(block.body, 'A "locals" block', block.body.attributes, (), found)
+    for name, attribute in block.body.attributes.items():
+        made = Located(attribute.expression, body.source)
+        if name in module.locals:
+            place = body.source.range(attribute.start, attribute.name_end)
+            first = module.locals[name].range
+            text_ = f'The local value "{name}" is already declared at {first}.'
+            found.append(error("Duplicate declaration", text_, place, related=(("first declared here", first),)))
+        else:
+            module.locals[name] = made
+
+
+def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBlock:
+    from hythe.modules.language.typeexpr import type_from_expression
+
+    inner = block.body
+    name = block.labels[0].text
+    known = ("type", "default", "description", "sensitive", "ephemeral", "nullable", "deprecated")
+    check_shape(inner, "A variable", known, ("validation",), found)
+    if name in ("source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"):
+        found.append(error("Invalid name", f'The variable name "{name}" is reserved.', header(body, block)))
+    declared = ANY
+    if "type" in inner.attributes:
+        made, problems = type_from_expression(inner.attributes["type"].expression, body.source)
+        found += problems
+        declared = made or ANY
+    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "validation"]
+    return VariableBlock(
+        name=name,
+        range=header(body, block),
+        type=declared,
+        required="default" not in inner.attributes,
+        default=located(inner, "default"),
+        description=text(inner, "description", found) or "",
+        sensitive=flag(inner, "sensitive", found),
+        ephemeral=flag(inner, "ephemeral", found),
+        nullable=flag(inner, "nullable", found, default=True),
+        validations=tuple(r for r in rules if r is not None),
+    )
+
+
+def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | None:
+    inner, place = block.body, header(body, block)
+    name = block.labels[0].text
+    for nested in inner.blocks:
+        text_ = "A module call takes no blocks: the module's variables are set by arguments."
+        found.append(error("Unsupported block type", text_, header(inner, nested)))
+    source = text(inner, "source", found)
+    if source is None:
+        if "source" not in inner.attributes:
+            text_ = f'The module "{name}" needs the argument "source", which tells where it is.'
+            found.append(error("Missing required argument", text_, place))
+        return None
+    if "providers" in inner.attributes:
+        attribute = inner.attributes["providers"]
+        text_ = "Hythe has no provider configurations to pass down. Pass machines as values: host = host.NAME."
+        where = inner.source.range(attribute.start, attribute.name_end)
+        found.append(error("Unsupported argument", text_, where))
+    check_repetition(inner, found)
+    attribute = inner.attributes["source"]
+    return ModuleCall(
+        name,
+        place,
+        source,
+        inner.source.range(attribute.expression.start, attribute.expression.end),
+        inner,
+        text(inner, "version", found),
+        located(inner, "count"),
+        located(inner, "for_each"),
+        tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+    )
+
+
+def check_repetition(inner: Body, found: list[Diagnostic]) -> None:
+    """Report ``count`` and ``for_each`` together."""
+    if "count" in inner.attributes and "for_each" in inner.attributes:
+        attribute = inner.attributes["for_each"]
+        found.append(
+            error(
+                'Invalid combination of "count" and "for_each"',
+                'Only one of "count" and "for_each" can say how many instances there are.',
+                inner.source.range(attribute.start, attribute.name_end),
+            )
+        )
+
+
+def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | None:
+    inner = block.body
+    known = ("value", "description", "sensitive", "ephemeral", "depends_on", "type", "deprecated")
+    check_shape(inner, "An output", known, ("precondition",), found)
+    value = located(inner, "value")
+    if value is None:
+        text_ = f'The output "{block.labels[0].text}" needs the argument "value".'
+        found.append(error("Missing required argument", text_, header(body, block)))
+        return None
+    rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "precondition"]
+    return OutputBlock(
+        name=block.labels[0].text,
+        range=header(body, block),
+        value=value,
+        description=text(inner, "description", found) or "",
+        sensitive=flag(inner, "sensitive", found),
+        ephemeral=flag(inner, "ephemeral", found),
+        depends_on=tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+        preconditions=tuple(r for r in rules if r is not None),
+    )
+
+
+def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+    mode = "data" if block.type == "data" else "managed"
+    kind, name = block.labels[0].text, block.labels[1].text
+    inner = block.body
+    place = header(body, block)
+    known = module.resources.get((mode, kind, name))
+    if known is not None:
+        found.append(
+            error(
+                "Duplicate resource",
+                f"A {block.type} block {kind}.{name} is already declared at {known.range}. "
+                "Names must be unique per kind in a module.",
+                place,
+                related=(("first declared here", known.range),),
+            )
+        )
+        return
+    check_repetition(inner, found)
+    lifecycles = [b for b in inner.blocks if b.type == "lifecycle"]
+    if len(lifecycles) > 1:
+        found.append(
+            error("Duplicate block", 'Only one "lifecycle" block may stand here.', header(body, lifecycles[1]))
+        )
+    module.resources[(mode, kind, name)] = ResourceBlock(
+        mode,
+        kind,
+        name,
+        inner,
+        place,
+        located(inner, "count"),
+        located(inner, "for_each"),
+        tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+        _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
+    )
+
+
+_LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
+
+
+def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
+    inner = block.body
+    check_shape(inner, "A lifecycle block", _LIFECYCLE, ("precondition", "postcondition"), found)
+    rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
+    for nested in inner.blocks:
+        rule = check_rule(body, nested, found) if nested.type in rules else None
+        if rule is not None:
+            rules[nested.type].append(rule)
+    ignored, everything = _ignore_changes(inner, found)
+    limit = text(inner, "max_disruption", found)
+    if limit not in (None, "live", "restart", "replace"):
+        attribute = inner.attributes["max_disruption"]
+        found.append(
+            error(
+                "Unsuitable value",
+                'max_disruption must be "live", "restart" or "replace".',
+                body.source.range(attribute.expression.start, attribute.expression.end),
+            )
+        )
+    triggers = tuple_items(inner, "replace_triggered_by", found)
+    return Lifecycle(
+        create_before_destroy=flag(inner, "create_before_destroy", found),
+        prevent_destroy=flag(inner, "prevent_destroy", found),
+        ignore_changes=tuple(path for path, _ in ignored),
+        ignore_places=tuple(place for _, place in ignored),
+        ignore_all=everything,
+        replace_triggered_by=tuple(Located(e, body.source) for e in triggers),
+        preconditions=tuple(rules["precondition"]),
+        postconditions=tuple(rules["postcondition"]),
+        max_disruption=limit,
+        range=header(body, block),
+    )
+
+
+def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[list[tuple[tuple[str | int, ...], Range]], bool]:
+    attribute = inner.attributes.get("ignore_changes")
+    if attribute is None:
+        return [], False
+    if traversal_path(attribute.expression) == ("all",) or static_text(attribute.expression) == "all":
+        return [], True
+    paths: list[tuple[tuple[str | int, ...], Range]] = []
+    for item in tuple_items(inner, "ignore_changes", found):
+        text_ = static_text(item)
+        path = (text_,) if text_ else traversal_path(item)
+        place = inner.source.range(item.start, item.end)
+        if path is None or (isinstance(item, Literal) and not text_):
+            found.append(error("Invalid expression", "ignore_changes takes names of arguments, like env.", place))
+        else:
+            paths.append((path, place))
+    return paths, False
+
+
+def _settings(body: Body, block: Block, found: list[Diagnostic]) -> Settings:
+    inner = block.body
+    check_shape(inner, "The hythe block", ("required_version", "project"), ("backend",), found)
+    wanted = text(inner, "required_version", found)
+    if wanted is not None:
+        _check_version(wanted, inner, found)
+    state_path: str | None = None
+    for nested in inner.blocks:
+        if nested.type != "backend":
+            continue
+        kind = nested.labels[0].text if nested.labels else ""
+        if kind != "local":
+            found.append(
+                error(
+                    "Unsupported backend",
+                    f'There is no backend "{kind}" in this version; state is kept by the backend "local".',
+                    header(inner, nested),
+                )
+            )
+            continue
+        check_shape(nested.body, 'The backend "local"', ("path",), (), found)
+        state_path = text(nested.body, "path", found)
+    return Settings(text(inner, "project", found), state_path)
+
+
+def _check_version(wanted: str, inner: Body, found: list[Diagnostic]) -> None:
+    from hythe import __version__
+    from hythe.modules.version import Constraint, VersionError
+
+    attribute = inner.attributes["required_version"]
+    place = inner.source.range(attribute.expression.start, attribute.expression.end)
+    try:
+        fits = Constraint.parse(wanted).allows(__version__)
+    except VersionError as failure:
+        found.append(error("Invalid version constraint", f"{failure}.", place))
+        return
+    if not fits:
+        text_ = f"This configuration needs Hythe {wanted}, and this is {__version__}. Install a version that fits."
+        found.append(error("Unsupported Hythe version", text_, place))

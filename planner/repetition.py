@@ -1,0 +1,139 @@
+"""How many instances a block or a module call has: ``count`` and ``for_each``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hythe.address import Key
+from hythe.diagnostic import Diagnostic, error, has_errors
+from hythe.modules.language.compile import Compiled
+from hythe.modules.language.elements import evaluate_elements
+from hythe.modules.language.scope import Scope
+from hythe.value import Instance, List, Map, Set, Unknown, Value, is_known, is_null, unmark
+
+MAX_INSTANCES = 1_000_000
+
+
+class Repeated(Protocol):
+    """What may be there several times."""
+
+    @property
+    def count(self) -> Compiled | None:
+        """The argument of that name."""
+
+    @property
+    def for_each(self) -> Compiled | None:
+        """The argument of that name."""
+
+
+@dataclass(slots=True)
+class Expansion:
+    """A block's instances. ``values`` are what ``each.value`` is; ``reads`` what the choice rests on.
+
+    ``repetition`` is "", "count" or "for_each". ``final``: nothing unknown took part.
+    """
+
+    repetition: str
+    keys: tuple[Key, ...]
+    values: Mapping[Key, Value] = field(default_factory=dict)
+    reads: frozenset[str] = frozenset()
+    element_reads: Mapping[Any, set[str]] = field(default_factory=dict)
+    final: bool = True
+    failed: bool = False
+
+    def bind(self, key: Key, scope_of: Callable[..., Scope]) -> Scope:
+        """The scope of one instance; ``scope_of`` makes one with more roots."""
+        if self.repetition == "for_each":
+            scope = scope_of(each={"key": key, "value": self.values[key]})
+            scope.reads |= self.element_reads.get(key, set())
+        elif self.repetition == "count":
+            scope = scope_of(count={"index": key})
+        else:
+            scope = scope_of()
+        scope.reads |= self.reads
+        return scope
+
+
+def expand(block: Repeated, scope: Scope) -> Expansion:
+    """The instances of what is repeated; what is wrong goes to the scope's diagnostics."""
+    if block.count is not None:
+        return _count(block.count, scope)
+    if block.for_each is not None:
+        return _for_each(block.for_each, scope)
+    return Expansion("", (None,))
+
+
+def _count(count: Compiled, scope: Scope) -> Expansion:
+    before = len(scope.diagnostics)
+    value, marks = unmark(count.evaluate(scope))
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    problem = ""
+    if isinstance(value, Unknown):
+        problem = _UNKNOWN.format(what="count", part="how many instances there will be")
+    elif "sensitive" in marks or "ephemeral" in marks:
+        problem = "A sensitive or ephemeral value cannot decide how many instances there are."
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        problem = "count must be a whole number, 0 or more."
+    elif value > MAX_INSTANCES:
+        problem = f"count may be {MAX_INSTANCES:,} at most."
+    if problem:
+        if not _explained(value, scope.diagnostics, before):
+            scope.diagnostics.append(error("Invalid count argument", problem, count.range))
+        return Expansion("count", (), failed=True, final=False)
+    keys: tuple[Key, ...] = tuple(range(value))
+    return Expansion("count", keys, dict.fromkeys(keys), frozenset(scope.reads))
+
+
+def _for_each(for_each: Compiled, scope: Scope) -> Expansion:
+    before = len(scope.diagnostics)
+    elements = evaluate_elements(for_each, scope)
+    value, marks = unmark(elements.value)
+    problem = _for_each_problem(value, marks)
+    if problem:
+        if not _explained(value, scope.diagnostics, before):
+            scope.diagnostics.append(error("Invalid for_each argument", problem, for_each.range))
+        return Expansion("for_each", (), failed=True, final=False)
+    values: dict[Key, Value] = (
+        {k: value[k] for k in sorted(value)} if isinstance(value, dict) else {unmark(v)[0]: v for v in value}
+    )
+    final = all(map(is_known, values.values()))
+    return Expansion("for_each", tuple(values), values, frozenset(elements.base_reads), elements.element_reads, final)
+
+
+def _explained(value: Value, found: list[Diagnostic], before: int) -> bool:
+    """Whether why a value cannot be used was told already: by itself, or by what made it unknown."""
+    if len(found) > before:
+        return True
+    return isinstance(value, Unknown) and has_errors(found)
+
+
+_UNKNOWN = (
+    'The value of "{what}" depends on what is known only after apply, so it cannot be told {part}. Let it depend '
+    "on values that are known beforehand, or apply what it depends on first with --target."
+)
+
+
+def _for_each_problem(value: Value, marks: frozenset[str]) -> str:
+    if "sensitive" in marks or "ephemeral" in marks:
+        return "A sensitive or ephemeral value cannot be used: its keys would show in addresses."
+    if isinstance(value, Unknown):
+        return _UNKNOWN.format(what="for_each", part="which instances there will be")
+    if is_null(value):
+        return "for_each must be a map, or a set of strings, and not null."
+    if isinstance(value, (Map, dict)) and not isinstance(value, Instance):
+        return ""
+    if isinstance(value, Set):
+        for item in value:
+            plain_item, item_marks = unmark(item)
+            if item_marks:
+                return "A set with sensitive or ephemeral elements cannot be used: they would show in addresses."
+            if isinstance(plain_item, Unknown):
+                return _UNKNOWN.format(what="for_each", part="which instances there will be")
+            if not isinstance(plain_item, str):
+                return "The elements of a set used here must be strings."
+        return ""
+    what = "a list" if isinstance(value, (List, tuple, list)) else "a single value"
+    return f"for_each must be a map, or a set of strings, and this is {what}. toset() makes a set of a list."
