@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     )
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "main.hcl").write_text(
-        'variable "word" {}\nresource "value" "v" { value = var.word }\noutput "word" { value = value.v.value }\n'
+        'variable "word" {}\nresource "value" "v" { input = var.word }\noutput "word" { value = value.v.output }\n'
         'check "c" {\n  assert {\n    condition = var.word == "b"\n    error_message = "not b"\n  }\n}\n'
     )
     return tmp_path
