@@ -138,6 +138,16 @@ class MovedBlock:
         return last_key(self.source) is None and last_key(self.destination) is None
 
 
+@dataclass(frozen=True, slots=True)
+class ImportBlock:
+    """An ``import`` block: which existing object becomes which instance. ``range`` is its header's."""
+
+    to: Located
+    id: Located
+    range: Range
+    for_each: Located | None = None
+
+
 def last_key(end: Address | ModulePath) -> Key:
     """The instance key at the end of an address."""
     return end.key if isinstance(end, Address) else end[-1][1]
@@ -191,6 +201,7 @@ class Module:
     checks: dict[str, CheckBlock] = field(default_factory=dict)
     removed: list[RemovedBlock] = field(default_factory=list)
     moved: list[MovedBlock] = field(default_factory=list)
+    imports: list[ImportBlock] = field(default_factory=list)
     calls: dict[str, ModuleCall] = field(default_factory=dict)
     children: dict[str, Module] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)

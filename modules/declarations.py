@@ -29,12 +29,11 @@ from hythe.modules.config import (
     Settings,
     VariableBlock,
 )
-from hythe.modules.standing import read_check, read_moved, read_removed
+from hythe.modules.standing import read_check, read_import, read_moved, read_removed
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
-_TOP = ("resource", "data", "variable", "locals", "output", "module", "check", "removed", "moved", "hythe")
-_LATER = {"import": "`hythe import` takes an existing object in."}
+_TOP = ("resource", "data", "variable", "locals", "output", "module", "check", "removed", "moved", "import", "hythe")
 _LABELS = {
     "resource": ("kind", "name"),
     "data": ("kind", "name"),
@@ -92,6 +91,9 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
         elif block.type == "moved":
             moved = read_moved(body, block, found)
             module.moved += [moved] if moved is not None else []
+        elif block.type == "import":
+            taken = read_import(body, block, found)
+            module.imports += [taken] if taken is not None else []
         elif block.type == "locals":
             _locals(module, body, block, found)
         else:
@@ -100,12 +102,8 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
 
 def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
     place = header(body, block)
-    if block.type in _LATER:
-        text_ = f'Blocks of type "{block.type}" are not supported by this version. {_LATER[block.type]}'
-        found.append(error("Unsupported block type", text_, place))
-        return False
     if block.type not in _TOP:
-        hint = did_you_mean(block.type, (*_TOP, *_LATER))
+        hint = did_you_mean(block.type, _TOP)
         if block.type == "terraform":
             hint = ' Settings stand in a block named "hythe".'
         elif block.type == "provider":

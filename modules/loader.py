@@ -69,6 +69,9 @@ class Loader:
         self.files |= files
         self.found += problems
         collect(module, files, self.found)
+        for block in module.imports if above else ():
+            text = "Which objects are taken in is for the root module to say: move this block there."
+            self.found.append(error("Import block in a module", text, block.range))
         if above and module.settings != Settings():
             # it is the root module that decides where the state is
             module.settings = Settings()

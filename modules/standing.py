@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hythe.address import Address, Key, ModulePath, format_path
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.blocks import check_rule, check_shape, flag, header, located, traversal_steps
-from hythe.modules.config import CheckBlock, Located, Module, MovedBlock, RemovedBlock
-from hythe.modules.syntax.tree import Block, Body
+from hythe.modules.config import CheckBlock, ImportBlock, Located, Module, MovedBlock, RemovedBlock
+from hythe.modules.syntax.tree import Block, Body, Expression, GetAttr, Index, Variable
 
 
 def read_check(body: Body, block: Block, found: list[Diagnostic]) -> CheckBlock:
@@ -90,6 +90,51 @@ def read_moved(body: Body, block: Block, found: list[Diagnostic]) -> MovedBlock 
         found.append(error("Invalid move", problem, place))
         return None
     return MovedBlock(source, destination, place)
+
+
+def read_import(body: Body, block: Block, found: list[Diagnostic]) -> ImportBlock | None:
+    """An ``import`` block."""
+    inner, place = block.body, header(body, block)
+    check_shape(inner, "An import block", ("to", "id", "for_each", "provider"), (), found)
+    to, id = located(inner, "to"), located(inner, "id")
+    for name, given in (("to", to), ("id", id)):
+        if given is None:
+            text = f'An "import" block needs the argument "{name}".'
+            found.append(error("Missing required argument", text, place))
+    if to is None or id is None:
+        return None
+    steps = address_steps(to.expression)
+    if steps is None or steps[0][0] in ("data", "var", "local"):
+        text = "to must name a managed resource or one of its instances, like container.web or container.web[each.key]."
+        found.append(error("Invalid import target", text, to.range))
+        return None
+    return ImportBlock(to, id, place, located(inner, "for_each"))
+
+
+def address_steps(expression: Expression) -> list[tuple[str, Expression | None]] | None:
+    """The steps of an address whose keys are expressions: the names of module calls, the kind, the name.
+
+    None when it is none. Only module calls and the last step may have keys.
+    """
+    steps: list[tuple[str, Expression | None]] = []
+    key: Expression | None = None
+    while True:
+        if isinstance(expression, Index) and key is None:
+            key, expression = expression.key, expression.source
+        elif isinstance(expression, GetAttr) and isinstance(expression.name, str):
+            steps.append((expression.name, key))
+            key, expression = None, expression.source
+        elif isinstance(expression, Variable):
+            steps.append((expression.name, key))
+            break
+        else:
+            return None
+    steps.reverse()
+    path: list[tuple[str, Expression | None]] = []
+    while len(steps) > 2 and steps[0] == ("module", None):
+        path.append(steps[1])
+        del steps[:2]
+    return [*path, *steps] if len(steps) == 2 and steps[0][1] is None and steps[0][0] != "module" else None
 
 
 def _end(expression: Located) -> Address | ModulePath | None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from hythe.address import Address, AddressError, Key, ModulePath, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.config import Module, RemovedBlock
-from hythe.planner import checks, containment, modules
+from hythe.planner import checks, containment, imports, modules
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
 from hythe.planner.exposure import address_of, expose
+from hythe.planner.imports import ImportRequest, Imports
 from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
@@ -36,7 +37,10 @@ Observe = Callable[[InstanceState], "Observed | Unreachable"]
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What the user asked for. ``replace`` holds instance addresses, ``targets`` and ``excludes`` texts."""
+    """What the user asked for. ``replace`` holds instance addresses, ``targets`` and ``excludes`` texts.
+
+    ``generate``: objects to be taken in that the configuration has no place for are looked at, not refused.
+    """
 
     mode: Mode = Mode.NORMAL
     targets: tuple[str, ...] = ()
@@ -44,6 +48,7 @@ class PlanOptions:
     replace: tuple[str, ...] = ()
     skip_protected: bool = False
     fail_on_unknown: bool = False
+    generate: bool = False
     refresh: bool = True
 
 
@@ -76,6 +81,8 @@ class BuildResult:
     drift: list[Change] = field(default_factory=list)
     outputs: list[OutputChange] = field(default_factory=list)
     requests: list[DataRequest] = field(default_factory=list)
+    imports: list[ImportRequest] = field(default_factory=list)
+    generated: dict[str, Attributes] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
@@ -109,6 +116,7 @@ class Builder:
         self._values: dict[str, Value] = {}
         self.result = BuildResult()
         self.evaluation = make_evaluation(self)
+        self.imports = Imports(self.evaluation)
         destroy = options.mode is Mode.DESTROY
         self.selection = Selection(program, state, options.targets, options.excludes, destroy=destroy)
         self.maker = ChangeMaker(self)
@@ -157,6 +165,8 @@ class Builder:
                     continue
                 for evaluation in self.evaluation.instances(node.module):
                     self._node(evaluation, node, wanted)
+        if self.takes_in:
+            imports.check_declared(self, self.imports.all())
         self._removals(wanted)
         containment.mark(self)
         self._outputs()
@@ -234,6 +244,11 @@ class Builder:
     def block_of(self, address: str) -> CompiledBlock | None:
         """The block that an instance belongs to, None when the configuration has none."""
         return self.program.block(_address(address))
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether there are objects to be taken in."""
+        return self.options.mode is Mode.NORMAL and bool(self.program.root.imports)
 
     def keep(self, change: Change, planned: Planned) -> None:
         """Record an instance's change and what references to it see."""

@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
 from hythe.diagnostic import Diagnostic, error
-from hythe.planner import containment
+from hythe.planner import containment, imports
 from hythe.planner.diff import (
     FieldChange,
     apply_ignored,
@@ -22,6 +22,7 @@ from hythe.planner.diff import (
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Desired
 from hythe.planner.exposure import references_in
+from hythe.planner.imports import Target
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
 from hythe.planner.program import CompiledBlock
 from hythe.planner.refresh import Unreachable
@@ -88,6 +89,12 @@ class ChangeMaker:
         """Plan one managed instance."""
         prior = self.builder.state.instances.get(address)
         subject = _Subject(address, block, desired, prior)
+        target = None
+        if prior is None and self.builder.takes_in:
+            target = self.builder.imports.target(self.builder.addresses[address])
+        if target is not None:
+            self._import(subject, target)
+            return
         if prior is None:
             if self.builder.options.mode is not Mode.REFRESH_ONLY:
                 self._create(subject, Cause("it does not exist yet", range=block.block.range))
@@ -110,6 +117,23 @@ class ChangeMaker:
             self._keep(subject, prior, observed)
             return
         self._existing(subject, prior, observed)
+
+    def _import(self, subject: _Subject, target: Target) -> None:
+        kind = subject.block.kind
+        there = imports.plan_import(self.builder, kind, subject.address, target, subject.host)
+        if there is None:
+            return
+        observed = dict(there.attributes)
+        if subject.desired.host is not None and "host" in kind.schema.attributes:
+            observed["host"] = subject.desired.host
+        self._existing(subject, there, observed)
+        change = self.builder.result.changes.pop()
+        taken = imports.imported(change, target)
+        if isinstance(taken, Diagnostic):
+            self.builder.result.diagnostics.append(taken)
+        else:
+            self.builder.result.changes.append(taken)
+            self.builder.kept[subject.address] = taken
 
     def _keep(self, subject: _Subject, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
         from hythe.planner.build import Planned
@@ -193,7 +217,9 @@ class ChangeMaker:
             out.append(Cause(f"it moves from {before} to {after}", ("host",), block.body.range_of("host")))
         if not block.triggers:
             return out
-        for compiled, reads, _ in self.builder.evaluation.triggers(block, _key_of(subject.address)):
+        at = self.builder.addresses[subject.address]
+        evaluation = self.builder.evaluation.at(at.module)
+        for compiled, reads, _ in evaluation.triggers(block, at.key) if evaluation is not None else ():
             moved = [a for a in sorted(reads) if self._changes(a, compiled.references)]
             if moved:
                 out.append(Cause(f"{moved[0]} changes, which triggers replacement", range=compiled.range))
@@ -295,12 +321,6 @@ def _word(disruption: Disruption) -> str:
 
 def _merge(some: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((*some, *more))) if more else some
-
-
-def _key_of(address: str) -> Any:
-    from hythe.address import parse_address
-
-    return parse_address(address).key
 
 
 def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Desired) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from hythe.modules.variables import storable
 from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
+from hythe.planner.imports import ImportRequest, context_of
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
 from hythe.planner.plan import Change, ConfigSnapshot, Plan
@@ -66,6 +68,8 @@ class Outcome:
     refreshed: Refreshed | None = None
     reader: RecordingReader | None = None
     started: datetime | None = None
+    generated: Mapping[str, Attributes] = field(default_factory=dict)
+    """Objects to be taken in that the configuration has no place for."""
 
 
 def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
@@ -92,15 +96,17 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
     for _ in range(MAX_ROUNDS):
         builder = Builder(program, evaluation, state, observe, session.registry, options, data)
         result = builder.build()
-        if not result.requests or has_errors(result.diagnostics):
+        if not (result.requests or result.imports) or has_errors(result.diagnostics):
             break
         for request in result.requests:
             data[request.address] = _read_data(session, state, request, project)
+        for wanted in result.imports:
+            data[wanted.address] = _look_at(session, state, wanted, project)
     else:
         result.diagnostics.append(error("Data sources do not settle", "Their reads kept asking for further reads."))
     found += result.diagnostics
     found += _unreachable(refreshed, options)
-    outcome = Outcome(None, found, program, refreshed, reader, started)
+    outcome = Outcome(None, found, program, refreshed, reader, started, result.generated)
     if not has_errors(found):
         outcome.plan = _assemble(session, moving, options, result, reader, started)
     return outcome
@@ -146,6 +152,27 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
         return error("No data source", f"The kind {request.kind} cannot be read as data.")
     except Exception as failure:
         return diagnostics_of(failure, request.kind, "read", request.address)[0]
+
+
+def _look_at(session: Session, state: State, wanted: ImportRequest, project: Project) -> Attributes | Diagnostic:
+    """An object that is to be taken in."""
+    kind = session.registry.kind(wanted.kind)
+    try:
+        context = context_of(
+            state,
+            session.hosts,
+            wanted.host,
+            wanted.address,
+            str(uuid.uuid4()),
+            project=project,
+            base_dir=session.config.root,
+            lock=session.lock,
+        )
+        return kind.import_object(context, wanted.id)
+    except NotImplementedError:
+        return error("Import not supported", f"Objects of the kind {wanted.kind} cannot be imported.")
+    except Exception as failure:
+        return diagnostics_of(failure, wanted.kind, "import", wanted.address)[0]
 
 
 def _unreachable(refreshed: Refreshed, options: PlanOptions) -> list[Diagnostic]:

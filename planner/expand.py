@@ -18,7 +18,16 @@ from hythe.modules.language.scope import Scope
 from hythe.planner import modules
 from hythe.planner.exposure import plain, references_in
 from hythe.planner.lazy import Block, Calls, Computed, Kinds, Names
-from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, CompiledModule, CompiledRule, NodeId, Program
+from hythe.planner.program import (
+    CallPath,
+    CompiledBlock,
+    CompiledCall,
+    CompiledImport,
+    CompiledModule,
+    CompiledRule,
+    NodeId,
+    Program,
+)
 from hythe.planner.repetition import Expansion, expand
 from hythe.provider.protocol import Attributes, PrepareContext, Project, Reader
 from hythe.provider.schema import Path
@@ -191,8 +200,8 @@ class Evaluation:
         if self.shared.keep_unknown or is_known(found.value):
             table[name] = found
 
-    def expansion(self, block: CompiledBlock | CompiledCall) -> Expansion:
-        """The instances of a block or module call."""
+    def expansion(self, block: CompiledBlock | CompiledCall | CompiledImport) -> Expansion:
+        """The instances of a block, module call or import block."""
         found = self._expansions.get(block.node)
         if found is None:
             found = expand(block, self.scope())

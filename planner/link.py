@@ -10,7 +10,8 @@ from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
 from hythe.modules.blocks import traversal_path
 from hythe.modules.config import Located
 from hythe.modules.language.references import Traversal
-from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, CompiledModule, NodeId, Program
+from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, CompiledImport, CompiledModule, NodeId, Program
+from hythe.planner.repetition import Repeated
 from hythe.provider.registry import Registry
 
 BUILT_IN_ROOTS = frozenset({"var", "local", "module", "data", "each", "count", "self", "path", "hythe", "terraform"})
@@ -28,6 +29,10 @@ class Linker:
         """Fill in the program's edges and its order."""
         for module in self.program.modules.values():
             _ModuleLinker(self.program, self.registry, self.found, module).link()
+        for taken in self.program.root.imports:
+            # what is taken in is planned when it can be told what that is
+            if taken.target in self.program.edges:
+                self.program.edges[taken.target] += (taken.node,)
         self._order()
 
     def _order(self) -> None:
@@ -86,6 +91,15 @@ class _ModuleLinker:
             self._edges(self.node("check", name), (r for rule in rules for r in rule.references))
         for call in module.calls.values():
             self._call(call)
+        for taken in module.imports:
+            self._import(taken)
+
+    def _import(self, taken: CompiledImport) -> None:
+        own = {"each"} if taken.for_each is not None else set()
+        keys = [key for _, key in taken.to if key is not None]
+        references = [r for c in (*keys, taken.id) for r in c.references]
+        references += self._repetition(taken, own)
+        self._edges(taken.node, references, (), own)
 
     def _call(self, call: CompiledCall) -> None:
         own = {"each"} if call.for_each is not None else {"count"} if call.count is not None else set()
@@ -129,7 +143,7 @@ class _ModuleLinker:
                 if reference.root != "self":
                     yield reference
 
-    def _repetition(self, block: CompiledBlock | CompiledCall, own: set[str]) -> Iterator[Traversal]:
+    def _repetition(self, block: Repeated, own: set[str]) -> Iterator[Traversal]:
         for compiled in (block.count, block.for_each):
             for reference in compiled.references if compiled is not None else ():
                 if reference.root in own:

@@ -13,11 +13,21 @@ from typing import NamedTuple
 
 from hythe.address import Address, BlockAddress
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
-from hythe.modules.config import CheckRule, Config, Located, Module, ModuleCall, OutputBlock, ResourceBlock
+from hythe.modules.config import (
+    CheckRule,
+    Config,
+    ImportBlock,
+    Located,
+    Module,
+    ModuleCall,
+    OutputBlock,
+    ResourceBlock,
+)
 from hythe.modules.declarations import CALL_ARGUMENTS
 from hythe.modules.language.body import AttributeSpec, BlockSpec, BodySchema, CompiledBody, compile_body
 from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.references import Traversal
+from hythe.modules.standing import address_steps
 from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
 from hythe.provider.schema import Schema
@@ -29,7 +39,7 @@ CallPath = tuple[str, ...]
 
 
 class NodeId(NamedTuple):
-    """A node of the graph. ``sort`` is managed, data, local, variable, output, check or module (a call).
+    """A node of the graph. ``sort`` is managed, data, local, variable, output, check, import or module (a call).
 
     ``kind`` is that of a resource, "" for other sorts. A call stands in the module that has its block.
     """
@@ -104,6 +114,24 @@ class CompiledCall:
     depends_on: tuple[NodeId, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledImport:
+    """An ``import`` block, compiled. ``to`` are the steps of the address with the expressions of their keys."""
+
+    node: NodeId
+    block: ImportBlock
+    to: tuple[tuple[str, Compiled | None], ...]
+    id: Compiled
+    for_each: Compiled | None
+    count: None = None
+
+    @property
+    def target(self) -> NodeId:
+        """The block whose instances it brings."""
+        *path, (kind, _), (name, _) = self.to
+        return NodeId(tuple(n for n, _ in path), "managed", kind, name)
+
+
 @dataclass(slots=True)
 class CompiledModule:
     """One module at one place of the tree."""
@@ -116,6 +144,7 @@ class CompiledModule:
     validations: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
     checks: dict[str, tuple[CompiledRule, ...]] = field(default_factory=dict)
     calls: dict[str, CompiledCall] = field(default_factory=dict)
+    imports: list[CompiledImport] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -225,6 +254,7 @@ def _compile_module(
     if path:
         # those of the root module are checked as soon as their values are given
         made.validations = {n: _rules(v.validations) for n, v in sorted(declared.variables.items())}
+    made.imports += [_compile_import(path, number, taken) for number, taken in enumerate(declared.imports)]
     for name, call in sorted(declared.calls.items()):
         made.calls[name] = CompiledCall(
             NodeId(path, "module", "", name),
@@ -238,6 +268,18 @@ def _compile_module(
             },
         )
     return made
+
+
+def _compile_import(path: CallPath, number: int, block: ImportBlock) -> CompiledImport:
+    source = block.to.source
+    steps = address_steps(block.to.expression) or []
+    return CompiledImport(
+        NodeId(path, "import", "", str(number)),
+        block,
+        tuple((name, compile_expression(key, source) if key is not None else None) for name, key in steps),
+        compile_expression(block.id.expression, block.id.source),
+        _compile(block.for_each),
+    )
 
 
 def _compile(expression: Located | None) -> Compiled | None:

@@ -156,34 +156,19 @@ class _Importer:
     def _context(self, hosts: Hosts, host: str | None, identity: str) -> Context:
         from hythe.modules import lockfile
         from hythe.planner.edge import project_of
-        from hythe.provider.protocol import Context, Identity, Referent
-
-        def resolve(reference: Reference) -> Referent:
-            known = self.state.instances[reference.address]
-            return Referent(known.kind, known.address, known.id, known.attributes, known.host)
+        from hythe.planner.imports import context_of
 
         config = self.workspace.config()
-        attributes = self.state.instances[host].attributes if host is not None else None
-        return Context(
-            host=hosts.get(host, attributes),
-            local=hosts.local,
-            identity=Identity(self.state.lineage, str(self.at), identity),
-            resolve=resolve,
-            progress=lambda text: None,
-            check=lambda: None,
-            base_dir=config.root,
-            project=project_of(config),
-            lock=lockfile.load(config.root)[0],
-            remember_lock=lambda key, digest: None,
+        lock = lockfile.load(config.root)[0]
+        project = project_of(config)
+        return context_of(
+            self.state, hosts, host, str(self.at), identity, project=project, base_dir=config.root, lock=lock
         )
 
     def _check_unowned(self, kind: Kind, attributes: Attributes, host: str | None) -> None:
-        """One object must not be in the state twice: two plans for it would fight."""
-        # of images several may share one id: each name is an object
-        telling = ("id", "name") if kind.unique_name else ("name", "path")
-        for other in self.state.instances.values():
-            if (other.kind, other.host) == (self.at.kind, host) and any(
-                attributes.get(n) is not None and other.attributes.get(n) == attributes[n] for n in telling
-            ):
-                text = f"The object is in the state already, as {other.address}. hythe state mv gives it a new address."
-                raise fail("Object already managed", text)
+        from hythe.planner.imports import owner_of
+
+        owner = owner_of(self.state, kind, host, attributes)
+        if owner is not None:
+            text = f"The object is in the state already, as {owner}. hythe state mv gives it a new address."
+            raise fail("Object already managed", text)

@@ -111,6 +111,17 @@ class Operation:
             debug("hythe.plan", lambda: explain(plan, needs=True))
         return outcome.plan
 
+    def generated(self) -> list[str]:
+        """Blocks for what the last plan looked at, and the configuration has no place for."""
+        from hythe.address import parse_address
+        from hythe.planner.generate import resource_text
+
+        if self._outcome is None:
+            return []
+        registry, found = self.workspace.registry, self._outcome.generated
+        addresses = [parse_address(a) for a in sorted(found)]
+        return [resource_text(at, registry.kind(at.kind), found[str(at)]) for at in addresses]
+
     def apply(self, plan: Plan, *, saved: bool = False) -> int:
         """Carry the plan out, and look again at what is on machines that it started. Returns the exit code.
 

@@ -90,6 +90,7 @@ class PlanRequest:
     destroy: bool = False
     skip_protected: bool = False
     fail_on_unknown: bool = False
+    generate: bool = False
     parallelism: int = DEFAULT_PARALLELISM
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command, usage_error
-from hythe.cli.context import CHANGES, FAILED, FINE, Cli
+from hythe.cli.context import CHANGES, FAILED, FINE, Cli, fail
 from hythe.cli.operate import Operation
 from hythe.cli.views.operation import HumanOperation
 from hythe.planner.plan import Mode, Plan
@@ -16,6 +17,12 @@ from hythe.planner.plan import Mode, Plan
 
 @click.command(cls=Command)
 @click.option("--out", metavar="PATH", help="Save the plan, for hythe apply PATH.")
+@click.option(
+    "--generate-config-out",
+    "generated",
+    metavar="PATH",
+    help="Write what import blocks lack into a new file.",
+)
 @options.planning
 @options.switch("--destroy", False, "Plan to destroy everything.")
 @options.switch("--detailed-exitcode", False, "Exit code 2 when there are changes.")
@@ -34,6 +41,7 @@ def command(
     /,
     *,
     out: str | None,
+    generated: str | None,
     destroy: bool,
     detailed_exitcode: bool,
     markdown: bool,
@@ -42,11 +50,13 @@ def command(
     """Show what apply would do."""
     if markdown and given["json"]:
         usage_error("--markdown and --json exclude each other.")
+    if generated is not None and destroy:
+        usage_error("--generate-config-out and --destroy exclude each other.")
     operation = Operation.open(cli, given, destroy=destroy)
     if markdown:
         operation.view = _MarkdownView(cli, show_sensitive=operation.show_sensitive)
     with operation.running():
-        plan = operation.plan()
+        plan = operation.plan() if generated is None else _plan_generating(operation, generated)
         if plan is None:
             return FAILED
         operation.view.plan(plan, operation.workspace.layout)
@@ -59,6 +69,31 @@ def command(
     if detailed_exitcode and has_changes(plan):
         return CHANGES
     return FINE
+
+
+def _plan_generating(operation: Operation, path: str) -> Plan | None:
+    """Write the blocks that import blocks have none for, and plan with them. Raises DiagnosticError."""
+    import os
+
+    cli = operation.cli
+    full = os.path.join(cli.root, os.path.expanduser(path))
+    if os.path.lexists(full):
+        text = f"{path} exists already, and it is not overwritten. Name a file that is not there yet."
+        raise fail("Generated file exists", text)
+    operation.request = replace(operation.request, generate=True)
+    plan = operation.plan()
+    texts = operation.generated()
+    if not texts:
+        return plan
+    head = "# Written by hythe plan --generate-config-out. Look it through, and keep what should stay as it is.\n\n"
+    try:
+        with open(full, "x", encoding="utf-8") as file:
+            file.write(head + "\n".join(texts))
+    except OSError as failure:
+        raise fail("Generated file not written", f"{path} cannot be written: {failure.strerror}.") from None
+    operation.view.say(f"{len(texts)} generated {'block is' if len(texts) == 1 else 'blocks are'} in {path}.\n")
+    operation.workspace.load()
+    return operation.plan()
 
 
 def has_changes(plan: Plan) -> bool:

@@ -326,6 +326,7 @@ def plan_options(request: PlanRequest) -> PlanOptions:
         replace=request.replace,
         skip_protected=request.skip_protected,
         fail_on_unknown=request.fail_on_unknown,
+        generate=request.generate,
         refresh=request.refresh,
     )
 

@@ -1,0 +1,62 @@
+"""Writing the configuration of objects that exist: ``plan --generate-config-out``. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from hythe.address import Address
+from hythe.modules.syntax import format as canonical
+from hythe.provider.protocol import Kind
+from hythe.provider.schema import Schema
+from hythe.value import Reference
+
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_SPECIAL = re.compile(r'[\\"\n\r\t]|[$%]\{')
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "${": "$${", "%{": "%%{"}
+
+
+def resource_text(at: Address, kind: Kind, attributes: Mapping[str, Any]) -> str:
+    """A resource block that says what an object is; what engines choose by themselves is left out."""
+    lines = [f"resource {_string(at.kind)} {_string(at.name)} {{"]
+    lines += _body(kind.schema, attributes)
+    return canonical("\n".join([*lines, "}", ""]))
+
+
+def _body(schema: Schema, attributes: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, spec in schema.attributes.items():
+        value = attributes.get(name)
+        if value is None or value in ([], {}) or name == "host" or spec.computed:
+            continue
+        if spec.nested is not None:
+            for item in value if isinstance(value, list) else [value]:
+                lines += [f"{name} {{", *_body(spec.nested, item), "}"]
+        elif spec.write_only or spec.sensitive:
+            lines.append(f"# {name} is sensitive, so it is not written here")
+        elif spec.required or name == "name" or not (spec.engine_default or value == spec.default):
+            lines.append(f"{name} = {_value(value)}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return str(value)
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, Reference):
+        return value.address
+    if isinstance(value, Mapping):
+        items = (f"{k if _NAME.fullmatch(k) else _string(k)} = {_value(v)}" for k, v in value.items())
+        return "{\n" + "\n".join(items) + "\n}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return "null"
+
+
+def _string(text: str) -> str:
+    return '"' + _SPECIAL.sub(lambda m: _ESCAPES[m[0]], text) + '"'
