@@ -335,6 +335,8 @@ class _Run:
         return task
 
     def _id_to_make(self, node: Node) -> str:
+        if node.op is Op.ADOPT and node.change.id is not None:
+            return node.change.id
         unmade = self.session.unmade.get(node.address)
         if unmade is not None and (unmade.kind, unmade.host) == (node.change.kind, node.host):
             return unmade.id

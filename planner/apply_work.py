@@ -7,11 +7,13 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hythe.diagnostic import error
 from hythe.event import OperationProgress, OperationStarted, Sink
 from hythe.planner.apply_graph import Node, Op
 from hythe.planner.apply_values import Wish
+from hythe.planner.imports import aligned
 from hythe.planner.plan import Action, Plan
 from hythe.planner.refresh import host_of
 from hythe.provider.protocol import (
@@ -118,7 +120,8 @@ class Surroundings:
             old = Identity(context.identity.lineage, node.address, node.old_id or "")
             return kind.swap(context, old, task.before, desired)
         if node.op is Op.ADOPT:
-            return kind.import_object(context, node.change.import_id or "")
+            seen = kind.import_object(context, node.change.import_id or "")
+            return aligned(seen, desired, self._named)
         kind.delete(context, task.before)
         return None
 
@@ -156,6 +159,10 @@ class Surroundings:
     def _check(self) -> None:
         if self.stop_now():
             raise Interrupted
+
+    def _named(self, reference: Reference) -> tuple[Mapping[str, Any], str]:
+        found = self._resolve(reference)
+        return found.attributes, found.id
 
     def _resolve(self, reference: Reference) -> Referent:
         state = self.session.state

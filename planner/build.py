@@ -18,7 +18,7 @@ from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
 from hythe.planner.exposure import address_of, expose
-from hythe.planner.imports import ImportRequest, Imports
+from hythe.planner.imports import ImportRequest, Imports, Seen
 from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
 from hythe.planner.program import CompiledBlock, NodeId, Program
@@ -87,7 +87,10 @@ class BuildResult:
 
 
 class Builder:
-    """One build of one plan. ``data`` holds what data sources gave in earlier rounds, by address."""
+    """One build of one plan.
+
+    ``data`` holds what data sources gave in earlier rounds, by address, and ``seen`` the objects to be taken in.
+    """
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class Builder:
         registry: Registry,
         options: PlanOptions,
         data: Mapping[str, Attributes | Diagnostic],
+        seen: Mapping[str, Seen | Diagnostic] | None = None,
     ) -> None:
         self.program = program
         self.state = state
@@ -105,6 +109,7 @@ class Builder:
         self.registry = registry
         self.options = options
         self.data = data
+        self.seen = seen or {}
         self.planned: dict[str, Planned] = {}
         self.kept: dict[str, Change] = {}
         self.addresses: dict[str, Address] = {}

@@ -123,17 +123,19 @@ class ChangeMaker:
         there = imports.plan_import(self.builder, kind, subject.address, target, subject.host)
         if there is None:
             return
-        observed = dict(there.attributes)
-        if subject.desired.host is not None and "host" in kind.schema.attributes:
-            observed["host"] = subject.desired.host
+        observed = imports.aligned(there.attributes, subject.desired.attributes, self._named)
         self._existing(subject, there, observed)
         change = self.builder.result.changes.pop()
-        taken = imports.imported(change, target)
+        taken = imports.imported(change, target, there.id)
         if isinstance(taken, Diagnostic):
             self.builder.result.diagnostics.append(taken)
         else:
             self.builder.result.changes.append(taken)
             self.builder.kept[subject.address] = taken
+
+    def _named(self, reference: Reference) -> tuple[Mapping[str, Any], str | Unknown] | None:
+        planned = self.builder.planned.get(reference.address)
+        return (planned.attributes, planned.id) if planned is not None else None
 
     def _keep(self, subject: _Subject, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
         from hythe.planner.build import Planned

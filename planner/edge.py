@@ -20,7 +20,7 @@ from hythe.modules.variables import storable
 from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
-from hythe.planner.imports import ImportRequest, context_of
+from hythe.planner.imports import ImportRequest, Seen, context_of
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
 from hythe.planner.plan import Change, ConfigSnapshot, Plan
@@ -93,15 +93,16 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
         )
 
     data: dict[str, Attributes | Diagnostic] = {}
+    seen: dict[str, Seen | Diagnostic] = {}
     for _ in range(MAX_ROUNDS):
-        builder = Builder(program, evaluation, state, observe, session.registry, options, data)
+        builder = Builder(program, evaluation, state, observe, session.registry, options, data, seen)
         result = builder.build()
         if not (result.requests or result.imports) or has_errors(result.diagnostics):
             break
         for request in result.requests:
             data[request.address] = _read_data(session, state, request, project)
         for wanted in result.imports:
-            data[wanted.address] = _look_at(session, state, wanted, project)
+            seen[wanted.address] = _look_at(session, state, wanted, project)
     else:
         result.diagnostics.append(error("Data sources do not settle", "Their reads kept asking for further reads."))
     found += result.diagnostics
@@ -154,21 +155,22 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
         return diagnostics_of(failure, request.kind, "read", request.address)[0]
 
 
-def _look_at(session: Session, state: State, wanted: ImportRequest, project: Project) -> Attributes | Diagnostic:
+def _look_at(session: Session, state: State, wanted: ImportRequest, project: Project) -> Seen | Diagnostic:
     """An object that is to be taken in."""
     kind = session.registry.kind(wanted.kind)
+    identity = str(uuid.uuid4())
     try:
         context = context_of(
             state,
             session.hosts,
             wanted.host,
             wanted.address,
-            str(uuid.uuid4()),
+            identity,
             project=project,
             base_dir=session.config.root,
             lock=session.lock,
         )
-        return kind.import_object(context, wanted.id)
+        return Seen(kind.import_object(context, wanted.id), identity)
     except NotImplementedError:
         return error("Import not supported", f"Objects of the kind {wanted.kind} cannot be imported.")
     except Exception as failure:

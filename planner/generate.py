@@ -10,7 +10,7 @@ from typing import Any
 from hythe.address import Address
 from hythe.modules.syntax import format as canonical
 from hythe.provider.protocol import Kind
-from hythe.provider.schema import Schema
+from hythe.provider.schema import Attribute, Schema
 from hythe.value import Reference
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
@@ -18,14 +18,21 @@ _SPECIAL = re.compile(r'[\\"\n\r\t]|[$%]\{')
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "${": "$${", "%{": "%%{"}
 
 
-def resource_text(at: Address, kind: Kind, attributes: Mapping[str, Any]) -> str:
-    """A resource block that says what an object is; what engines choose by themselves is left out."""
+Known = Mapping[tuple[str, str], str]
+"""Addresses of objects by kind and name."""
+
+
+def resource_text(at: Address, kind: Kind, attributes: Mapping[str, Any], known: Known) -> str:
+    """A resource block that says what an object is; what engines choose by themselves is left out.
+
+    What it uses is written as a reference where that is among the ``known`` objects.
+    """
     lines = [f"resource {_string(at.kind)} {_string(at.name)} {{"]
-    lines += _body(kind.schema, attributes)
+    lines += _body(kind.schema, attributes, known)
     return canonical("\n".join([*lines, "}", ""]))
 
 
-def _body(schema: Schema, attributes: Mapping[str, Any]) -> list[str]:
+def _body(schema: Schema, attributes: Mapping[str, Any], known: Known) -> list[str]:
     lines: list[str] = []
     for name, spec in schema.attributes.items():
         value = attributes.get(name)
@@ -33,12 +40,19 @@ def _body(schema: Schema, attributes: Mapping[str, Any]) -> list[str]:
             continue
         if spec.nested is not None:
             for item in value if isinstance(value, list) else [value]:
-                lines += [f"{name} {{", *_body(spec.nested, item), "}"]
+                lines += [f"{name} {{", *_body(spec.nested, item, known), "}"]
         elif spec.write_only or spec.sensitive:
             lines.append(f"# {name} is sensitive, so it is not written here")
         elif spec.required or name == "name" or not (spec.engine_default or value == spec.default):
-            lines.append(f"{name} = {_value(value)}")
+            lines.append(f"{name} = {_used(spec, value, known) or _value(value)}")
     return lines
+
+
+def _used(spec: Attribute, value: Any, known: Known) -> str | None:
+    """The address of what an argument names."""
+    if not isinstance(value, str):
+        return None
+    return next((known[kind, value] for kind in spec.reference if (kind, value) in known), None)
 
 
 def _value(value: Any) -> str:

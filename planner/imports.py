@@ -6,7 +6,7 @@ makes the changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,14 @@ class ImportRequest:
     id: str
     host: str | None
     range: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object that was looked at, with the instance id that it gets when it is taken in."""
+
+    attributes: Attributes
+    identity: str
 
 
 class Imports:
@@ -122,14 +130,15 @@ def plan_import(builder: Builder, kind: Kind, address: str, target: Target, host
         text = f"{address} is on {host}, which does not exist yet, so there is nothing on it to take in."
         found.append(error("Nothing to import", text, target.range, address=address))
         return None
-    seen = builder.data.get(address)
+    seen = builder.seen.get(address)
     if seen is None:
         builder.result.imports.append(ImportRequest(address, kind.name, target.id, host, target.range))
         return None
-    if isinstance(seen, Diagnostic):
-        found.append(seen.at(target.range, address))
+    if not isinstance(seen, Seen):
+        found += [seen.at(target.range, address)] if isinstance(seen, Diagnostic) else []
         return None
-    owner = owner_of(builder.state, kind, host, seen)
+    attributes = seen.attributes
+    owner = owner_of(builder.state, kind, host, attributes)
     if owner is not None:
         text = (
             f"The object {target.id} is in the state already, as {owner}. Delete the import block, and write a moved "
@@ -137,10 +146,34 @@ def plan_import(builder: Builder, kind: Kind, address: str, target: Target, host
         )
         found.append(error("Object already managed", text, target.range, address=address))
         return None
-    return InstanceState(address, "", kind.name, seen, kind.schema.sensitive_paths(seen), (), host)
+    hidden = kind.schema.sensitive_paths(attributes)
+    return InstanceState(address, seen.identity, kind.name, attributes, hidden, (), host)
 
 
-def imported(change: Change, target: Target) -> Change | Diagnostic:
+Named = Callable[[Reference], tuple[Mapping[str, Any], str | Unknown] | None]
+"""The attributes and the id of what a reference means, None where they are not known."""
+
+
+def aligned(seen: Mapping[str, Any], wanted: Mapping[str, Any], named: Named) -> Attributes:
+    """What was seen of an object, with references where the configuration has them and names were seen."""
+    out = {name: _aligned(value, wanted.get(name), named) for name, value in seen.items()}
+    host = wanted.get("host")
+    return {**out, "host": host} if isinstance(host, Reference) else out
+
+
+def _aligned(seen: Any, wanted: Any, named: Named) -> Any:
+    if isinstance(wanted, Reference) and isinstance(seen, str):
+        attributes, id = named(wanted) or ({}, "")
+        same = seen in (attributes.get("name"), attributes.get("id"))
+        return Reference(wanted.kind, wanted.address, id) if same else seen
+    if isinstance(wanted, dict) and isinstance(seen, dict):
+        return {k: _aligned(v, wanted.get(k), named) for k, v in seen.items()}
+    if isinstance(wanted, list) and isinstance(seen, list) and len(wanted) == len(seen):
+        return [_aligned(v, w, named) for v, w in zip(seen, wanted, strict=True)]
+    return seen
+
+
+def imported(change: Change, target: Target, identity: str) -> Change | Diagnostic:
     """The change of an existing object, as one that takes it in first."""
     from dataclasses import replace
 
@@ -151,7 +184,7 @@ def imported(change: Change, target: Target) -> Change | Diagnostic:
             "object is, or delete the import block and let a new one be made."
         )
         return error("Imported object would be replaced", text, target.range, address=change.address)
-    return replace(change, action=Action.ADOPT, id=None, import_id=str(target.id))
+    return replace(change, action=Action.ADOPT, id=identity, import_id=str(target.id))
 
 
 def check_declared(builder: Builder, there: list[Target]) -> None:

@@ -100,6 +100,7 @@ class _Importer:
 
     def take(self, hosts: Hosts, object_id: str) -> InstanceState:
         """The object as an instance for the state. Raises DiagnosticError."""
+        from hythe.planner.imports import aligned
         from hythe.provider.protocol import ProviderError
         from hythe.state.model import InstanceState
 
@@ -115,6 +116,7 @@ class _Importer:
                 raise DiagnosticError(*failure.diagnostics) from None
             except NotImplementedError:
                 raise fail("Import not supported", f"Objects of the kind {self.at.kind} cannot be imported.") from None
+        attributes = aligned(attributes, self.expressions.desired(self.at)[0], self._named)
         if reference is not None and "host" in kind.schema.attributes:
             attributes = {**attributes, "host": reference}
         self._check_unowned(kind, attributes, host)
@@ -128,6 +130,10 @@ class _Importer:
             host,
             schema_version=kind.version,
         )
+
+    def _named(self, reference: Reference) -> tuple[Mapping[str, Any], str] | None:
+        known = self.state.instances.get(reference.address)
+        return (known.attributes, known.id) if known is not None else None
 
     def _used(self) -> tuple[str, ...]:
         """What the configuration lets it use, so that destroying keeps the order even before the next apply."""

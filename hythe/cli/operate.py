@@ -115,12 +115,17 @@ class Operation:
         """Blocks for what the last plan looked at, and the configuration has no place for."""
         from hythe.address import parse_address
         from hythe.planner.generate import resource_text
+        from hythe.state.model import State
 
         if self._outcome is None:
             return []
         registry, found = self.workspace.registry, self._outcome.generated
+        state = self._settled.state if self._settled is not None else State("")
+        # what is on another machine has names of its own
+        known = {(i.kind, str(i.attributes.get("name"))): a for a, i in state.instances.items() if i.host is None}
         addresses = [parse_address(a) for a in sorted(found)]
-        return [resource_text(at, registry.kind(at.kind), found[str(at)]) for at in addresses]
+        known |= {(at.kind, str(found[str(at)].get("name"))): str(at) for at in addresses}
+        return [resource_text(at, registry.kind(at.kind), found[str(at)], known) for at in addresses]
 
     def apply(self, plan: Plan, *, saved: bool = False) -> int:
         """Carry the plan out, and look again at what is on machines that it started. Returns the exit code.

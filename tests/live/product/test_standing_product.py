@@ -98,3 +98,74 @@ def test_a_moved_object_is_not_touched(each_workspace: Any) -> None:
     assert work.bench.cli("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", f"{work.prefix}-web") == kept
     work.ok("destroy", "--auto-approve")
     assert not any(work.everything().values())
+
+
+def test_import_blocks_take_in_what_is_there(each_workspace: Any) -> None:
+    work = each_workspace
+    cli, name = work.bench.cli, f"{work.prefix}-web"
+    cli("volume", "create", f"{work.prefix}-old")
+    options = ("--init", "--network", "none", "--env", "WORD=as ${it} is", "--memory", "64m", "--user", "1:1")
+    cli("run", "-d", "--name", name, *options, "-v", f"{work.prefix}-old:/data", work.bench.image, "sleep", "9000")
+    kept = cli("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", name)
+    work.write(
+        'import {\n  to = container.web\n  id = "PREFIX-web"\n}\nimport {\n  to = volume.old\n  id = "PREFIX-old"\n}\n'
+    )
+    refused = work.run("plan")
+    assert refused.code == 1
+    assert "--generate-config-out" in refused.text
+    plan = work.ok("plan", "--generate-config-out", "taken.hcl")
+    assert "Plan: 2 to import, 0 to add, 0 to change, 0 to replace, 0 to destroy." in plan.out, plan.out
+    written = (work.folder / "taken.hcl").read_text()
+    assert 'WORD = "as $${it} is"' in written, written
+    assert "= volume.old" in written, written
+    assert work.run("plan", "--generate-config-out", "taken.hcl").code == 1
+    assert work.ok("fmt", "--check", "taken.hcl").out == ""
+    work.apply()
+    assert cli("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", name) == kept
+    # the blocks may go when they have done their work
+    work.write("")
+    work.empty()
+    work.ok("destroy", "--auto-approve")
+    assert not any(work.everything().values())
+
+
+def test_modules_bring_the_same_twice(each_workspace: Any) -> None:
+    work = each_workspace
+    (work.folder / "site").mkdir()
+    work.write(
+        """
+        variable "words" { type = map(string) }
+        variable "name" { type = string }
+        resource "volume" "data" { name = "PREFIX-${var.name}" }
+        resource "container" "web" {
+          name         = "PREFIX-${var.name}"
+          image        = "IMAGE"
+          command      = ["sleep", "9000"]
+          init         = true
+          network_mode = "none"
+          env          = var.words
+          mount {
+            volume = volume.data
+            target = "/data"
+          }
+        }
+        output "name" { value = container.web.name }
+        """,
+        "site/main.hcl",
+    )
+    call = (
+        'module "site" {\n  source   = "./site"\n  for_each = toset(["a", "b"])\n  name = each.key\n  words = {}\n}\n'
+    )
+    work.write(call + 'output "names" { value = values(module.site)[*].name }')
+    ran = work.apply()
+    assert "4 added" in ran.out
+    assert work.listed("containers") == {f"{work.prefix}-a", f"{work.prefix}-b"}
+    work.write(call.replace('["a", "b"]', '["a"]'))
+    assert work.actions() == {
+        'module.site["b"].container.web': ["delete"],
+        'module.site["b"].volume.data': ["delete"],
+    }
+    work.apply()
+    assert work.listed("containers") == {f"{work.prefix}-a"}
+    work.ok("destroy", "--auto-approve", "--target", "module.site")
+    assert not any(work.everything().values())

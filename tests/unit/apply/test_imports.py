@@ -82,7 +82,10 @@ def test_the_id_may_come_from_what_is_known(house: Any) -> None:
         ('resource "thing" "a" { }\n' + block("thing.a", '"e9"'), "Object not found"),
         ('resource "thing" "a" { }\n' + block("thing.a", "null"), "Invalid import id"),
         ('resource "thing" "a" { }\n' + block("thing.a", '"e1"') * 2, "Duplicate import"),
-        ('resource "thing" "a" {\n shape = "round"\n name = "web"\n}\n' + block("thing.a", '"e1"'), "would be replaced"),
+        (
+            'resource "thing" "a" {\n shape = "round"\n name = "web"\n}\n' + block("thing.a", '"e1"'),
+            "would be replaced",
+        ),
         (
             'resource "thing" "a" { }\nresource "thing" "b" { name = "b" }\n' + block("thing.a", "thing.b.engine_id"),
             "known only after apply",
@@ -114,6 +117,6 @@ def test_what_the_configuration_has_no_block_for_can_be_generated(house: Any) ->
     session = house.session(block("thing.a", f'"{made.engine_id}"'))
     outcome = make_plan(session, house.store.read().state, PlanOptions(generate=True))
     assert not [d for d in outcome.diagnostics if d.is_error]
-    text = resource_text(parse_address("thing.a"), session.registry.kind("thing"), outcome.generated["thing.a"])
+    text = resource_text(parse_address("thing.a"), session.registry.kind("thing"), outcome.generated["thing.a"], {})
     assert text == 'resource "thing" "a" {\n  name = "web"\n  size = 3\n}\n'
     assert house.plan(text + block("thing.a", f'"{made.engine_id}"')) == "adopt        thing.a"
