@@ -15,13 +15,14 @@ from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.config import Module, RemovedBlock
 from hythe.planner import checks, containment, imports, modules
 from hythe.planner.changes import ChangeMaker, data_read
+from hythe.planner.deferral import Deferral
 from hythe.planner.drift import drift_of
 from hythe.planner.expand import Evaluation
 from hythe.planner.exposure import address_of, expose
 from hythe.planner.imports import ImportRequest, Imports, Seen
 from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
-from hythe.planner.program import CompiledBlock, NodeId, Program
+from hythe.planner.program import CompiledBlock, CompiledCall, NodeId, Program
 from hythe.planner.refresh import Unreachable
 from hythe.planner.repetition import Repeated
 from hythe.planner.selection import Selection
@@ -83,6 +84,7 @@ class BuildResult:
     requests: list[DataRequest] = field(default_factory=list)
     imports: list[ImportRequest] = field(default_factory=list)
     generated: dict[str, Attributes] = field(default_factory=dict)
+    deferred: tuple[str, ...] = ()
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
@@ -125,6 +127,7 @@ class Builder:
         destroy = options.mode is Mode.DESTROY
         self.selection = Selection(program, state, options.targets, options.excludes, destroy=destroy)
         self.maker = ChangeMaker(self)
+        self.deferral = Deferral(self)
 
     # -- the world that instances see while they are evaluated --------------------------------
 
@@ -168,11 +171,15 @@ class Builder:
             for node in self.program.order:
                 if not self.selection.wants(node):
                     continue
+                if self.deferral.covers(node):
+                    continue
                 for evaluation in self.evaluation.instances(node.module):
                     self._node(evaluation, node, wanted)
         if self.takes_in:
             imports.check_declared(self, self.imports.all())
+        self.deferral.keep(wanted)
         self._removals(wanted)
+        self.deferral.finish()
         containment.mark(self)
         self._outputs()
         result.diagnostics[:0] = self.evaluation.diagnostics
@@ -195,13 +202,20 @@ class Builder:
             modules.validate(evaluation, node.name)
         elif node.sort == "output" and node.module:
             modules.check_output(evaluation, node.name)
-        elif node.sort == "module" and evaluation.expansion(evaluation.module.calls[node.name]).failed:
+        elif node.sort == "module" and self._failed(evaluation, node, evaluation.module.calls[node.name]):
             # as below: what was in it stays as it is
             wanted |= {a for a in self.state.instances if _is_below(a, evaluation.path, node.name)}
 
+    def _failed(self, evaluation: Evaluation, node: NodeId, block: CompiledBlock | CompiledCall) -> bool:
+        """Whether the instances of a block cannot be told, now or ever."""
+        expansion = evaluation.expansion(block)
+        if expansion.unknown:
+            self.deferral.begin(node, block)
+        return expansion.failed
+
     def _block(self, evaluation: Evaluation, block: CompiledBlock, wanted: set[str]) -> None:
         expansion = evaluation.expansion(block)
-        if expansion.failed:
+        if self._failed(evaluation, block.node, block):
             # its objects stay as they are: not knowing which shall exist is no reason to remove any
             at_ = evaluation.address(block, None).block
             wanted |= {a for a in self.state.instances if _address(a).block == at_}

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
+from hythe.planner.deferral import is_deferred
 from hythe.planner.diff import FieldChange
 from hythe.planner.plan import Action, Cause, Plan
 from hythe.provider.protocol import Observed, Presence
@@ -109,11 +110,14 @@ def to_look_at_again(plan: Plan, registry: Registry) -> list[str]:
 _MILD = frozenset({Action.CREATE, Action.UPDATE, Action.UPDATE_RESTART, Action.READ, Action.NOOP})
 
 
-def is_announced(plan: Plan, machines: Collection[str]) -> bool:
-    """Whether a plan made after looking again does no more than to start and make what is on these machines."""
+def is_announced(plan: Plan, machines: Collection[str], deferred: Collection[str] = ()) -> bool:
+    """Whether a plan made after looking again does no more than to start and make what is on these machines.
+
+    Or what is of ``deferred`` blocks, of which it was said that they are expanded during apply.
+    """
     hosts = {c.address: c.host for c in plan.changes}
     return all(
-        c.action in _MILD and any(h in machines for h in _chain(hosts, c.host))
+        c.action in _MILD and (is_deferred(c.address, deferred) or any(h in machines for h in _chain(hosts, c.host)))
         for c in plan.actions
         if c.mode != "data"
     )

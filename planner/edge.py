@@ -89,7 +89,14 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
 
     def evaluation(builder: Builder) -> Evaluation:
         return Evaluation(
-            program, session.variables, environment, builder, project=project, reader=reader, lock=session.lock
+            program,
+            session.variables,
+            environment,
+            builder,
+            project=project,
+            reader=reader,
+            lock=session.lock,
+            defer=True,
         )
 
     data: dict[str, Attributes | Diagnostic] = {}
@@ -214,6 +221,7 @@ def _assemble(
         targets=options.targets,
         complete=not (options.targets or options.excludes),
         moves=tuple(sorted(moving.names.items())),
+        deferred=result.deferred,
     )
 
 

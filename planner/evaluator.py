@@ -50,7 +50,15 @@ class ApplyEvaluator:
         # timestamps and the like are known now
         environment = with_fields(environment, unknown_impure=False)
         self._evaluation = Evaluation(
-            program, variables, environment, self, project=project, reader=reader, lock=lock, keep_unknown=False
+            program,
+            variables,
+            environment,
+            self,
+            project=project,
+            reader=reader,
+            lock=lock,
+            keep_unknown=False,
+            defer=True,
         )
         self._conditional = any(b.preconditions for b in program.blocks.values())
 

@@ -66,6 +66,7 @@ class _Shared:
     reader: Reader
     lock: Mapping[str, str]
     keep_unknown: bool
+    defer: bool
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
@@ -86,9 +87,14 @@ class Evaluation:
         reader: Reader,
         lock: Mapping[str, str],
         keep_unknown: bool = True,
+        defer: bool = False,
     ) -> None:
-        """The root module. ``keep_unknown``: whether what holds unknowns may be remembered (not during apply)."""
-        self._begin(_Shared(program, environment, world, project, reader, lock, keep_unknown), program.root, (), None)
+        """The root module. ``keep_unknown``: whether what holds unknowns may be remembered (not during apply).
+
+        ``defer``: whether blocks may be expanded later, when their number depends on what is not known yet.
+        """
+        shared = _Shared(program, environment, world, project, reader, lock, keep_unknown, defer)
+        self._begin(shared, program.root, (), None)
         self.roots["var"] = dict(variables)
 
     def _begin(self, shared: _Shared, module: CompiledModule, path: ModulePath, caller: Evaluation | None) -> None:
@@ -204,7 +210,7 @@ class Evaluation:
         """The instances of a block, module call or import block."""
         found = self._expansions.get(block.node)
         if found is None:
-            found = expand(block, self.scope())
+            found = expand(block, self.scope(), defer=self.shared.defer)
             if self.shared.keep_unknown or found.final:
                 self._expansions[block.node] = found
         return found

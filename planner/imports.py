@@ -84,6 +84,9 @@ class Imports:
         found = self._targets.get(block.node)
         if found is None:
             expansion = self.evaluation.expansion(block)
+            if expansion.unknown and block.for_each is not None:
+                text = "Which objects are taken in is known only after apply. Let for_each be known beforehand."
+                self.evaluation.diagnostics.append(error("Invalid for_each argument", text, block.for_each.range))
             scopes = (expansion.bind(key, lambda **more: self.evaluation.scope(None, **more)) for key in expansion.keys)
             found = [t for t in (_target(block, scope) for scope in scopes) if t is not None]
             self._targets[block.node] = found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hythe.address import Key
-from hythe.diagnostic import Diagnostic, error, has_errors
+from hythe.diagnostic import Diagnostic, Range, error, has_errors
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import evaluate_elements
 from hythe.modules.language.scope import Scope
@@ -32,7 +32,8 @@ class Repeated(Protocol):
 class Expansion:
     """A block's instances. ``values`` are what ``each.value`` is; ``reads`` what the choice rests on.
 
-    ``repetition`` is "", "count" or "for_each". ``final``: nothing unknown took part.
+    ``repetition`` is "", "count" or "for_each". ``final``: nothing unknown took part. ``failed``: the instances cannot
+    be told; ``unknown``: that is no mistake, but what they depend on is known only after apply.
     """
 
     repetition: str
@@ -42,6 +43,7 @@ class Expansion:
     element_reads: Mapping[Any, set[str]] = field(default_factory=dict)
     final: bool = True
     failed: bool = False
+    unknown: bool = False
 
     def bind(self, key: Key, scope_of: Callable[..., Scope]) -> Scope:
         """The scope of one instance; ``scope_of`` makes one with more roots."""
@@ -56,21 +58,26 @@ class Expansion:
         return scope
 
 
-def expand(block: Repeated, scope: Scope) -> Expansion:
-    """The instances of what is repeated; what is wrong goes to the scope's diagnostics."""
+def expand(block: Repeated, scope: Scope, *, defer: bool = False) -> Expansion:
+    """The instances of what is repeated; what is wrong goes to the scope's diagnostics.
+
+    ``defer``: that they are known only after apply is nothing wrong.
+    """
     if block.count is not None:
-        return _count(block.count, scope)
+        return _count(block.count, scope, defer)
     if block.for_each is not None:
-        return _for_each(block.for_each, scope)
+        return _for_each(block.for_each, scope, defer)
     return Expansion("", (None,))
 
 
-def _count(count: Compiled, scope: Scope) -> Expansion:
+def _count(count: Compiled, scope: Scope, defer: bool) -> Expansion:
     before = len(scope.diagnostics)
     value, marks = unmark(count.evaluate(scope))
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
     problem = ""
+    if isinstance(value, Unknown) and defer and not _explained(value, scope.diagnostics, before):
+        return Expansion("count", (), failed=True, final=False, unknown=True)
     if isinstance(value, Unknown):
         problem = _UNKNOWN.format(what="count", part="how many instances there will be")
     elif "sensitive" in marks or "ephemeral" in marks:
@@ -87,10 +94,13 @@ def _count(count: Compiled, scope: Scope) -> Expansion:
     return Expansion("count", keys, dict.fromkeys(keys), frozenset(scope.reads))
 
 
-def _for_each(for_each: Compiled, scope: Scope) -> Expansion:
+def _for_each(for_each: Compiled, scope: Scope, defer: bool) -> Expansion:
     before = len(scope.diagnostics)
     elements = evaluate_elements(for_each, scope)
     value, marks = unmark(elements.value)
+    untold = isinstance(value, Unknown) or (isinstance(value, Set) and any(not is_known(v) for v in value))
+    if untold and defer and not marks and not _explained(Unknown(), scope.diagnostics, before):
+        return Expansion("for_each", (), failed=True, final=False, unknown=True)
     problem = _for_each_problem(value, marks)
     if problem:
         if not _explained(value, scope.diagnostics, before):
@@ -103,6 +113,15 @@ def _for_each(for_each: Compiled, scope: Scope) -> Expansion:
     return Expansion("for_each", tuple(values), values, frozenset(elements.base_reads), elements.element_reads, final)
 
 
+def unknown_number(block: Repeated) -> tuple[str, str, Range | None]:
+    """What to say of a block whose instances can never be told: summary, detail and place."""
+    if block.count is not None:
+        text = _UNKNOWN.format(what="count", part="how many instances there will be")
+        return "Invalid count argument", text, block.count.range
+    text = _UNKNOWN.format(what="for_each", part="which instances there will be")
+    return "Invalid for_each argument", text, block.for_each.range if block.for_each is not None else None
+
+
 def _explained(value: Value, found: list[Diagnostic], before: int) -> bool:
     """Whether why a value cannot be used was told already: by itself, or by what made it unknown."""
     if len(found) > before:
@@ -112,7 +131,7 @@ def _explained(value: Value, found: list[Diagnostic], before: int) -> bool:
 
 _UNKNOWN = (
     'The value of "{what}" depends on what is known only after apply, so it cannot be told {part}. Let it depend '
-    "on values that are known beforehand, or apply what it depends on first with --target."
+    "on values that are known beforehand."
 )
 
 

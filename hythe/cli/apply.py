@@ -51,7 +51,7 @@ def run_apply(cli: Cli, given: dict[str, Any], *, destroy: bool, auto_approve: b
         if has_changes(plan) and not auto_approve and not _approved(cli, plan):
             operation.view.say("\nApply cancelled: nothing was changed.")
             return FAILED
-        return operation.apply(plan)
+        return operation.apply(plan, approve=lambda more: auto_approve or _approved(cli, more))
 
 
 def _check_approval(cli: Cli, given: dict[str, Any], auto_approve: bool) -> None:

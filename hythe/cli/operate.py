@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hythe.state.settle import Settled
     from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
+
+
+_ROUNDS = 20
+"""How often an apply plans what it could not plan before; each round makes something known."""
 
 
 @dataclass(slots=True)
@@ -95,7 +99,8 @@ class Operation:
         if not (self.request.destroy and workspace.read_state().instances):
             # destroying needs no configuration, only something to destroy
             require_folder(self.cli)
-        self._variables = workspace.variables(self.request.inputs, ask=self.ask)
+        if self._variables is None:
+            self._variables = workspace.variables(self.request.inputs, ask=self.ask)
         loaded = self._open_state("plan")
         hosts = self._open_hosts()
         with self.view.watching() as watching:
@@ -127,30 +132,41 @@ class Operation:
         known |= {(at.kind, str(found[str(at)].get("name"))): str(at) for at in addresses}
         return [resource_text(at, registry.kind(at.kind), found[str(at)], known) for at in addresses]
 
-    def apply(self, plan: Plan, *, saved: bool = False) -> int:
-        """Carry the plan out, and look again at what is on machines that it started. Returns the exit code.
+    def apply(self, plan: Plan, *, saved: bool = False, approve: Callable[[Plan], bool] | None = None) -> int:
+        """Carry the plan out; then plan and do what could not be told before. Returns the exit code.
 
-        Raises DiagnosticError when it is refused.
+        That is what is on machines that were started, and blocks that had to wait. ``approve`` is asked before
+        anything of that is done which the plan did not announce; without it, it is left. Raises DiagnosticError when
+        the plan is refused.
         """
-        code = self._apply(plan, saved=saved)
-        machines = to_look_at_again(plan, self.workspace.registry) if code == FINE else []
-        return self._look_again(machines) if machines else code
+        for _ in range(_ROUNDS):
+            code = self._apply(plan, saved=saved)
+            machines = to_look_at_again(plan, self.workspace.registry)
+            if code != FINE or not (machines or plan.deferred):
+                return code
+            deferred = plan.deferred
+            found = self._plan_again(machines, deferred)
+            if found is None:
+                return FAILED
+            plan, saved = found, False
+            if plan.is_empty:
+                return FINE
+            self.view.plan(plan, self.workspace.layout)
+            announced = is_announced(plan, machines, deferred)
+            if not announced and not (approve is not None and deferred and approve(plan)):
+                self.view.report([_more_to_do(machines, deferred)])
+                return FINE
+        return FINE
 
-    def _look_again(self, machines: list[str]) -> int:
-        """What is on machines that run (again) only now is planned now, and done where it is as announced."""
-        self.view.say(f"\nLooking at what is on {', '.join(machines)}, now that {_they(machines)}.")
+    def _plan_again(self, machines: list[str], deferred: Sequence[str]) -> Plan | None:
+        """The plan of what is on machines that run (again) only now, and of blocks that can be expanded now."""
+        if deferred:
+            self.view.say(f"\nExpanding {', '.join(deferred)}, now that what decides it is known.")
+        if machines:
+            self.view.say(f"\nLooking at what is on {', '.join(machines)}, now that {_they(machines)}.")
         assert self._store is not None
         self._loaded, self._outcome, self._settled = self._store.read(), None, None
-        plan = self.plan()
-        if plan is None:
-            return FAILED
-        if plan.is_empty:
-            return FINE
-        self.view.plan(plan, self.workspace.layout)
-        if is_announced(plan, machines):
-            return self._apply(plan)
-        self.view.report([_more_to_do(machines)])
-        return FINE
+        return self.plan()
 
     def _apply(self, plan: Plan, *, saved: bool = False) -> int:
         """Carry the plan out. Returns the exit code; raises DiagnosticError when it is refused."""
@@ -183,9 +199,13 @@ def _they(machines: list[str]) -> str:
     return "it runs" if len(machines) == 1 else "they run"
 
 
-def _more_to_do(machines: list[str]) -> Diagnostic:
+def _more_to_do(machines: Sequence[str], deferred: Sequence[str]) -> Diagnostic:
+    if machines:
+        what = f"What is on {', '.join(machines)} could be looked at only now"
+    else:
+        what = f"{', '.join(deferred)} could be expanded only now"
     text = (
-        f"What is on {', '.join(machines)} could be looked at only now, and it needs more than to be started or "
-        "made, as shown above. Nothing of that was done: run `hythe apply` again."
+        f"{what}, and it needs more than to be started or made, as shown above. Nothing of that was done: run `hythe "
+        "apply` again."
     )
     return warning("Plan again", text)
