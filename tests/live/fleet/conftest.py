@@ -20,7 +20,12 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 # `make test` has a sample of them in the other tests here and in tests/live/vm; `make soak` runs them
 if not os.environ.get("HYTHE_SOAK"):
-    collect_ignore = ["test_fleet_parallel.py", "test_fleet_hypervisor.py", "test_fleet_addresses.py"]
+    collect_ignore = [
+        "test_fleet_parallel.py",
+        "test_fleet_hypervisor.py",
+        "test_fleet_addresses.py",
+        "test_fleet_kills.py",
+    ]
 
 
 @dataclass

@@ -39,7 +39,8 @@ resource "container" "c" {
 }
 """
 
-KILLS = int(os.environ.get("HYTHE_SOAK_KILLS", "6"))
+KILLS = int(os.environ.get("HYTHE_SOAK_KILLS", "3"))
+CONTAINERS = 40 if os.environ.get("HYTHE_SOAK") else 20
 SEED = int(os.environ.get("HYTHE_SEED", "20261121"))
 
 
@@ -63,7 +64,7 @@ def duplicates(work: Any) -> list[str]:
 
 @pytest.mark.timeout(300 + 120 * KILLS)
 def test_kill_at_random_moments_of_an_apply(workspace: Any) -> None:
-    _kill_again_and_again(workspace, KILLS, 40)
+    _kill_again_and_again(workspace, KILLS, CONTAINERS)
 
 
 @pytest.mark.timeout(300 + 120 * KILLS)

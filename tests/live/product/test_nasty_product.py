@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 SEED = int(os.environ.get("HYTHE_SEED", "20261121"))
-SWAP_KILLS = int(os.environ.get("HYTHE_SOAK_SWAPS", "4"))
+SWAP_KILLS = int(os.environ.get("HYTHE_SOAK_SWAPS", "2"))
 
 SWAPPED = """
 resource "network" "n" {
