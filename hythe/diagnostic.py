@@ -85,6 +85,11 @@ def warning(
     return Diagnostic(Severity.WARNING, summary, detail, range, address, related)
 
 
+def as_warning(diagnostic: Diagnostic) -> Diagnostic:
+    """The same, told as a warning."""
+    return replace(diagnostic, severity=Severity.WARNING)
+
+
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     """Whether any of them is an error."""
     return any(d.severity is Severity.ERROR for d in diagnostics)

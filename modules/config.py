@@ -54,7 +54,10 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class ResourceBlock:
-    """A ``resource`` (mode ``managed``) or ``data`` block. ``range`` is its header's."""
+    """A ``resource`` (mode ``managed``) or ``data`` block. ``range`` is its header's.
+
+    ``check`` is the name of the check block that a data source belongs to, which alone may refer to it.
+    """
 
     mode: str
     kind: str
@@ -65,6 +68,7 @@ class ResourceBlock:
     for_each: Located | None = None
     depends_on: tuple[Located, ...] = ()
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    check: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

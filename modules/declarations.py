@@ -82,6 +82,9 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
                 _add(module.outputs, made, found)
         elif block.type == "check":
             _add(module.checks, read_check(body, block, found), found)
+            for nested in block.body.blocks:
+                if nested.type == "data" and _check_labels(block.body, nested, found):
+                    _resource(module, block.body, nested, found, check=block.labels[0].text)
         elif block.type == "module":
             call = _call(body, block, found)
             if call is not None:
@@ -276,7 +279,7 @@ def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | 
     )
 
 
-def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic]) -> None:
+def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic], *, check: str | None = None) -> None:
     mode = "data" if block.type == "data" else "managed"
     kind, name = block.labels[0].text, block.labels[1].text
     inner = block.body
@@ -309,6 +312,7 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic])
         located(inner, "for_each"),
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
         _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
+        check,
     )
 
 

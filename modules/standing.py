@@ -16,13 +16,6 @@ def read_check(body: Body, block: Block, found: list[Diagnostic]) -> CheckBlock:
     inner = block.body
     check_shape(inner, "A check block", (), ("assert", "data"), found)
     rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "assert"]
-    for nested in inner.blocks:
-        if nested.type == "data":
-            text = (
-                "Data sources inside a check block are not supported by this version. Declare it beside the check "
-                "block; the assertions may refer to it there."
-            )
-            found.append(error("Unsupported block type", text, header(inner, nested)))
     if not rules:
         text = f'The check "{block.labels[0].text}" asserts nothing: it needs an "assert" block.'
         found.append(error("Missing assertion", text, header(body, block)))

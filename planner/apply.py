@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hythe.diagnostic import Diagnostic, error, has_errors
+from hythe.diagnostic import Diagnostic, as_warning, error, has_errors
 from hythe.event import (
     ApplyStarted,
     OperationFailed,
@@ -28,7 +28,7 @@ from hythe.event import (
 from hythe.planner import moves
 from hythe.planner.apply_graph import Graph, Node, Op
 from hythe.planner.apply_limits import Gate
-from hythe.planner.apply_record import INTENT_OPS, instance_of, refreshed, result_of
+from hythe.planner.apply_record import INTENT_OPS, instance_of, refreshed, result_of, stale
 from hythe.planner.apply_values import Evaluator, Wish, wish_of
 from hythe.planner.apply_work import Done, Surroundings, Task, Workers, ending_machines
 from hythe.planner.plan import Action, Change, Mode, Plan
@@ -111,10 +111,10 @@ def apply(
     ``per_host`` limits the operations at once on one host (default: ``parallelism``), besides each kind's
     own limit. Nothing that hosts, kinds or disks do is raised: it is in the result's diagnostics.
     """
-    stale = _stale(plan, session)
-    if stale:
+    problems = stale(plan, session)
+    if problems:
         session.close()
-        return ApplyResult(session.state, stale)
+        return ApplyResult(session.state, problems)
 
     def stop_now() -> bool:
         return stop is not None and stop.hard.is_set()
@@ -129,19 +129,6 @@ def apply(
         return run.run()
     finally:
         session.close()
-
-
-def _stale(plan: Plan, session: Session) -> list[Diagnostic]:
-    if plan.lineage != session.state.lineage:
-        text = "The plan was made for another state (its lineage differs). Make a new plan for this one."
-        return [error("Plan is for another state", text)]
-    if plan.serial != session.loaded_serial:
-        text = (
-            f"The state has changed since the plan was made (serial {session.loaded_serial} now, {plan.serial} then), "
-            "so what the plan says may no longer be right. Make a new plan."
-        )
-        return [error("Plan is out of date", text)]
-    return []
 
 
 class _Run:
@@ -387,7 +374,13 @@ class _Run:
             else:
                 self._skip(node, because)
             return
-        self._failed(node, diagnostics_of(done.failure, node.change.kind, node.op.value, node.address), seconds)
+        found = diagnostics_of(done.failure, node.change.kind, node.op.value, node.address)
+        if node.change.of_check:
+            # what a check cannot look at is told, and stops nothing
+            self.result.diagnostics += map(as_warning, found)
+            self._passed(node)
+            return
+        self._failed(node, found, seconds)
 
     def _postconditions(self, node: Node) -> list[Diagnostic]:
         if node.op in (Op.DELETE, Op.REMOVE, Op.FORGET, Op.ADOPT):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hythe.diagnostic import Diagnostic, error
 from hythe.planner.apply_graph import Node, Op
 from hythe.planner.apply_values import Wish
 from hythe.planner.apply_work import Done, Task, is_unstarted
-from hythe.planner.plan import Change
+from hythe.planner.plan import Change, Plan
 from hythe.provider.protocol import Attributes, HostUnreachable, Kind, ProviderError
 from hythe.provider.schema import storable
 from hythe.state.model import InstanceState, Result, State
+from hythe.state.session import Session
 from hythe.state.settle import DEPOSED_DELETE
 
 INTENT_OPS = {
@@ -93,3 +95,17 @@ def _success(task: Task, attributes: Attributes, state: State) -> Result:
     if node.op is Op.CREATE and node.old_id is not None and current is not None and current.id == node.old_id:
         return Result(task.seq, put=made, depose=(current,))
     return Result(task.seq, put=made)
+
+
+def stale(plan: Plan, session: Session) -> list[Diagnostic]:
+    """Why a plan no longer fits the state, nothing when it does."""
+    if plan.lineage != session.state.lineage:
+        text = "The plan was made for another state (its lineage differs). Make a new plan for this one."
+        return [error("Plan is for another state", text)]
+    if plan.serial != session.loaded_serial:
+        text = (
+            f"The state has changed since the plan was made (serial {session.loaded_serial} now, {plan.serial} then), "
+            "so what the plan says may no longer be right. Make a new plan."
+        )
+        return [error("Plan is out of date", text)]
+    return []

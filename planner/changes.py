@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
-from hythe.diagnostic import Diagnostic, error
+from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.planner import containment, imports
 from hythe.planner.diff import (
     FieldChange,
@@ -341,10 +341,11 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         host=host,
         range=block.block.range,
         after_sensitive=desired.sensitive,
+        of_check=block.block.check is not None,
     )
     pending = sorted(a for a in desired.reads if _pending(builder, a))
     there_later = host is not None and host in pending
-    if not is_known(desired.attributes) or there_later or (pending and block.depends_on):
+    if not is_known(desired.attributes) or there_later or (pending and (block.depends_on or base.of_check)):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
         why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
         cause = Cause(why, range=block.block.range)
@@ -359,8 +360,10 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
         builder.planned[address] = Planned(after, sensitive, Unknown(STRING), host)
     elif isinstance(given, Diagnostic):
-        builder.result.diagnostics.append(given.at(block.block.range, address))
-        builder.planned[address] = Planned({}, (), Unknown(STRING), host)
+        told = given.at(block.block.range, address)
+        builder.result.diagnostics.append(as_warning(told) if base.of_check else told)
+        if not base.of_check:
+            builder.planned[address] = Planned({}, (), Unknown(STRING), host)
     else:
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(given))
         change = with_fields(base, before=given, after=given, after_sensitive=sensitive)

@@ -7,11 +7,11 @@ are: the planned ones, or those in state. Every evaluation records which instanc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from hythe.address import Address, Key, ModulePath, format_path
-from hythe.diagnostic import Diagnostic, Severity, error
+from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
@@ -326,7 +326,7 @@ class Evaluation:
                     prefix = f"{format_path(instance.path)}." if instance.path else ""
                     scope = instance.scope(f"{prefix}check.{name}")
                     instance.check_rules(rules, scope, "Check block assertion failed")
-        found = [replace(d, severity=Severity.WARNING) for d in self.diagnostics[before:]]
+        found = [as_warning(d) for d in self.diagnostics[before:]]
         del self.diagnostics[before:]
         return found
 

@@ -218,6 +218,10 @@ class _ModuleLinker:
                 text = f"A reference to a resource needs its kind and its name, like {root}.name."
                 self.found.append(error("Invalid reference", text, reference.range))
             elif self._exists(target, reference.range):
+                check = self.declared.resources[target[1:]].check
+                if check is not None and node != self.node("check", check):
+                    text = f"{target} belongs to the check block {check}, and only that may refer to it."
+                    self.found.append(error("Reference to a check's own data source", text, reference.range))
                 yield target
 
     def _outputs(self, name: str, steps: tuple[object, ...], reference: Traversal) -> Iterator[NodeId]:

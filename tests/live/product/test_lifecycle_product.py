@@ -6,8 +6,6 @@ import json
 import os
 from typing import Any
 
-import pytest
-
 STACK = """
 resource "network" "net" {
   name = "PREFIX-net"
