@@ -29,6 +29,7 @@ from hythe.modules.config import (
     Settings,
     VariableBlock,
 )
+from hythe.modules.overrides import is_override, merged
 from hythe.modules.standing import read_check, read_import, read_moved, read_removed
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
@@ -50,6 +51,10 @@ def collect(module: Module, files: Mapping[str, str], found: list[Diagnostic]) -
     """Add what the files declare to a module."""
     from hythe.modules import syntax
 
+    if any(map(is_override, files)):
+        for body in merged({name: files[name] for name in sorted(files)}, found):
+            _collect(module, body, found)
+        return
     for name in sorted(files):
         parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         body, problems = parse(files[name], name)
