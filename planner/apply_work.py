@@ -108,7 +108,9 @@ class Surroundings:
         desired = dict(task.wish.attributes) if task.wish is not None else {}
         if node.op is Op.READ:
             state = self.session.state
-            reading = ReadContext(host, self.hosts.local, state.lineage, self.base_dir, self.project)
+            reading = ReadContext(
+                host, self.hosts.local, state.lineage, self.base_dir, self.project, address=node.address
+            )
             return kind.read_data(reading, desired)
         context = self._context(task, host)
         if node.op is Op.CREATE:

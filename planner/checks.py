@@ -190,7 +190,7 @@ def _word(change: Change) -> str:
 def output(builder: Builder, name: str, compiled: CompiledOutput) -> OutputChange | None:
     """Evaluate a root output and compare it with the one in state."""
     block = compiled.block
-    scope = builder.evaluation.scope()
+    scope = builder.evaluation.scope(f"output.{name}")
     found = evaluate_output(builder.evaluation, scope, name, compiled)
     if found is None or not builder.untold.isdisjoint(scope.reads):
         return None

@@ -154,7 +154,9 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
     try:
         owner = state.instances.get(request.host) if request.host is not None else None
         host = session.hosts.get(request.host, owner.attributes if owner is not None else None)
-        context = ReadContext(host, session.hosts.local, state.lineage, session.config.root, project)
+        context = ReadContext(
+            host, session.hosts.local, state.lineage, session.config.root, project, address=request.address
+        )
         return kind.read_data(context, request.attributes)
     except NotImplementedError:
         return error("No data source", f"The kind {request.kind} cannot be read as data.")

@@ -137,6 +137,11 @@ class ApplyEvaluator:
                 attributes = for_replacement(block, desired, attributes)
         return attributes, desired.sensitive, tuple(sorted(desired.reads - {address})), problems
 
+    def over(self, state: State) -> Evaluation:
+        """The evaluation over a state and what is planned, for expressions from elsewhere; for one thread."""
+        self._begin(state)
+        return self._evaluation
+
     def _begin(self, state: State) -> None:
         self._state = state
         self._evaluation.diagnostics.clear()
@@ -188,7 +193,7 @@ class ApplyEvaluator:
                     if name in state.outputs:
                         out[name] = state.outputs[name]
                     continue
-                found = evaluate_output(self._evaluation, self._evaluation.scope(), name, output)
+                found = evaluate_output(self._evaluation, self._evaluation.scope(f"output.{name}"), name, output)
                 if found is not None and is_known(found[0]):
                     out[name] = OutputState(*found, output.block.sensitive)
             checked = self._evaluation.check_assertions() if self.plan.complete else []

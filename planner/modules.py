@@ -81,7 +81,8 @@ def check_output(evaluation: Evaluation, name: str) -> None:
     """Check the preconditions of a module's output."""
     compiled = evaluation.module.outputs[name]
     evaluation.output(name)
-    evaluation.check_rules(compiled.rules, evaluation.scope(), "Output precondition failed")
+    scope = evaluation.scope(f"{format_path(evaluation.path)}.output.{name}")
+    evaluation.check_rules(compiled.rules, scope, "Output precondition failed")
 
 
 def force(evaluation: Evaluation, name: str, reads: set[str]) -> None:

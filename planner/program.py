@@ -248,12 +248,12 @@ def _compile_module(
         made.locals[name] = compile_expression(expression.expression, expression.source)
     for name, output in sorted(declared.outputs.items()):
         value = compile_expression(output.value.expression, output.value.source)
-        made.outputs[name] = CompiledOutput(output, value, _rules(output.preconditions))
+        made.outputs[name] = CompiledOutput(output, value, compile_rules(output.preconditions))
     for name, check in sorted(declared.checks.items()):
-        made.checks[name] = _rules(check.assertions)
+        made.checks[name] = compile_rules(check.assertions)
     if path:
         # those of the root module are checked as soon as their values are given
-        made.validations = {n: _rules(v.validations) for n, v in sorted(declared.variables.items())}
+        made.validations = {n: compile_rules(v.validations) for n, v in sorted(declared.variables.items())}
     made.imports += [_compile_import(path, number, taken) for number, taken in enumerate(declared.imports)]
     for name, call in sorted(declared.calls.items()):
         made.calls[name] = CompiledCall(
@@ -286,7 +286,8 @@ def _compile(expression: Located | None) -> Compiled | None:
     return None if expression is None else compile_expression(expression.expression, expression.source)
 
 
-def _rules(rules: Iterable[CheckRule]) -> tuple[CompiledRule, ...]:
+def compile_rules(rules: Iterable[CheckRule]) -> tuple[CompiledRule, ...]:
+    """Compile conditions with their messages."""
     out = []
     for rule in rules:
         condition, message = _compile(rule.condition), _compile(rule.error_message)
@@ -337,8 +338,8 @@ def _compile_block(
         for_each=_compile(block.for_each),
         depends_on=(),
         triggers=tuple(c for c in map(_compile, lifecycle.replace_triggered_by) if c is not None),
-        preconditions=_rules(lifecycle.preconditions),
-        postconditions=_rules(lifecycle.postconditions),
+        preconditions=compile_rules(lifecycle.preconditions),
+        postconditions=compile_rules(lifecycle.postconditions),
     )
 
 

@@ -241,6 +241,8 @@ class ReadContext:
     resolve_host: Callable[[str], Host] | None = None
     notices: list[Diagnostic] = field(default_factory=list)
     progress: Callable[[str, str], None] = lambda address, text: None
+    address: str = ""
+    """The data source that is read, "" for anything else."""
 
 
 class Kind:

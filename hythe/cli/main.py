@@ -26,6 +26,7 @@ COMMANDS = {
     "state": "Look at the state and change it (list, show, mv, rm, pull, push)",
     "console": "Evaluate expressions",
     "graph": "Print what depends on what",
+    "test": "Run the tests of a configuration",
     "providers": "Show the kinds of objects, and their schemas (schema --json)",
     "logs": "Show what containers print",
     "exec": "Run a command in a container or on a machine",

@@ -36,7 +36,7 @@ def rule_check(root: str) -> RuleCheck:
 
     def check(rules: Sequence[CheckRule], values: Mapping[str, Value], address: str) -> list[Diagnostic]:
         found: list[Diagnostic] = []
-        environment = _environment(root)
+        environment = environment_of(root)
         for rule in rules:
             _check_rule(rule, values, address, environment, found)
         return found
@@ -44,7 +44,8 @@ def rule_check(root: str) -> RuleCheck:
     return check
 
 
-def _environment(root: str) -> Environment:
+def environment_of(root: str) -> Environment:
+    """What functions may use: files below ``root``, and the time."""
     from hythe.modules.language.functions.registry import Environment
     from hythe.modules.language.rendering import with_templates
     from hythe.planner.inputs import RecordingReader

@@ -152,6 +152,11 @@ class Workspace:
             self._registry = Registry()
         return self._registry
 
+    @registry.setter
+    def registry(self, registry: Registry) -> None:
+        """Work with these kinds: tests keep some in memory."""
+        self._registry = registry
+
     @contextmanager
     def hosts(self) -> Iterator[Hosts]:
         """The machines, their connections closed at the end."""

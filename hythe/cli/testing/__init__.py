@@ -1,0 +1,1 @@
+"""``hythe test``: reading test files, running them, telling what came of it."""
