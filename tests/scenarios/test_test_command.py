@@ -141,7 +141,7 @@ def test_what_fails_is_shown_where_it_stands(folder: Path, run: Any) -> None:
     assert 'run "too_long"... fail' in done.out
     assert "Failure! 3 passed, 2 failed." in done.out
     said = " ".join(done.err.split())
-    assert "Error: Test assertion failed on a.test.hcl line 14" in said, said
+    assert "Error: Test assertion failed on a.test.hcl line 15" in said, said
     assert "It is site." in said
     assert "longer than that is too long." in said
     suite = ElementTree.parse(folder / "junit.xml").getroot()[0]
