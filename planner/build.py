@@ -305,6 +305,9 @@ class Builder:
 
     def _remove(self, address: str, instance: InstanceState, dependents: tuple[str, ...]) -> None:
         observed = self.observe(instance)
+        if observed is Presence.ABSENT and instance.tainted:
+            # as with what is made anew: parts of it may be there
+            observed = dict(instance.attributes)
         drift = drift_of(instance, observed, self._kind_or_none(instance.kind))
         if drift is not None:
             self.result.drift.append(drift)

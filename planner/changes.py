@@ -105,6 +105,9 @@ class ChangeMaker:
         if isinstance(observed, Unreachable):
             self._keep(subject, prior, dict(prior.attributes), unknown=True)
             return
+        if observed is Presence.ABSENT and prior.tainted:
+            # parts of it may be there all the same: a disk without its VM
+            observed = dict(prior.attributes)
         drift = drift_of(prior, observed, block.kind)
         if drift is not None:
             self.builder.result.drift.append(drift)

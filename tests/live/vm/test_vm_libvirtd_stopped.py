@@ -155,4 +155,5 @@ def test_stopped_in_the_middle_of_an_apply(libvirtd: Libvirtd, tmp_path: Path) -
     assert hythe(tmp_path, "plan", "--detailed-exitcode")[0] == 0
     assert hythe(tmp_path, "destroy", "--auto-approve")[0] == 0
     assert libvirtd.virsh("list", "--all", "--name") == ""
-    assert libvirtd.virsh("pool-list", "--all", "--name") == ""
+    pools = libvirtd.virsh("pool-list", "--all", "--name")
+    assert pools == "", (pools, libvirtd.virsh("vol-list", "hythe", check=False), libvirtd.virsh("pool-list", "--all"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hythe.planner.plan import Action, Mode
+from hythe.provider.protocol import Presence
 from hythe.value import Reference
 
 PROTECTED = """
@@ -113,3 +114,15 @@ def test_triggers_look_at_the_argument_they_name(planner: Any) -> None:
 def test_unset_and_empty_lists_are_the_same_both_ways(planner: Any) -> None:
     assert planner.plan('resource "part" "a" {\n}\n', planner.state(a={"flags": []})) == []
     assert planner.plan('resource "part" "a" {\n  flags = []\n}\n', planner.state(a={})) == []
+
+
+def test_parts_of_what_was_never_complete_are_removed_too(planner: Any) -> None:
+    # a VM's disk without the VM: reading finds nothing, and removing does
+    text = 'resource "part" "a" { name = "a" }'
+    state = planner.state(a={"name": "a", "_": {"tainted": True}})
+    gone = {"part.a": Presence.ABSENT}
+    assert planner.plan(text, state, world=gone) == [
+        "replace      part.a - its creation did not complete, so it is made anew"
+    ]
+    (line,) = planner.plan("", state, world=gone)
+    assert line.startswith("delete       part.a")
