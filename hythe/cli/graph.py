@@ -13,7 +13,7 @@ from hythe.cli.workspace import Workspace, require_folder
 
 @click.command(cls=Command)
 @click.option("--type", "what", type=click.Choice(["config", "plan", "apply"]), default="config", help="Of what.")
-@click.option("--format", "form", type=click.Choice(["dot", "mermaid"]), default="dot", help="In what language.")
+@click.option("--format", "form", type=click.Choice(["dot", "mermaid", "svg"]), default="dot", help="In what language.")
 @click.option("--plan", "plan_file", metavar="PLANFILE", help="The graph of a saved plan.")
 @options.variables
 @options.switch("--refresh", True, "Look at the world first (with --type=plan).")

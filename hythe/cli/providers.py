@@ -23,16 +23,23 @@ def command(context: click.Context) -> int:
 
 @command.command("schema", cls=Command)
 @options.json_output
+@options.switch("--editor", False, "A JSON Schema of *.hcl.json files, for editors.")
 @options.no_color
 @click.pass_obj
-def schema(cli: Cli, *, json: bool, no_color: bool) -> int:
-    """Print the schemas of all kinds (needs --json)."""
-    if not json:
-        raise click.UsageError("The schemas are printed as JSON only: hythe providers schema --json.")
+def schema(cli: Cli, /, *, json: bool, editor: bool, no_color: bool) -> int:
+    """Print the schemas of all kinds (needs --json or --editor)."""
+    if json is editor:
+        raise click.UsageError("Give one of --json (as OpenTofu prints them) and --editor (a JSON Schema for editors).")
     from json import dumps
 
-    from hythe.cli.views.json_schemas import schemas_json
     from hythe.provider.registry import Registry
+
+    if editor:
+        from hythe.cli.views.editor_schema import editor_schema
+
+        cli.say(dumps(editor_schema(Registry()), indent=2))
+        return FINE
+    from hythe.cli.views.json_schemas import schemas_json
 
     cli.say(dumps(schemas_json(Registry())))
     return FINE

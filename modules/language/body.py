@@ -13,6 +13,7 @@ from hythe.modules.language.ranges import PathPart, inner_range, parse_path
 from hythe.modules.language.references import Traversal
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
+from hythe.modules.syntax.json import with_blocks
 from hythe.value import (
     ANY,
     BOOL,
@@ -321,6 +322,8 @@ def _compile(
     place: tree.Node,
 ) -> CompiledBody:
     source = body.source
+    if source.filename.endswith(".json"):
+        body = with_blocks(body, schema.blocks)
     places: dict[str, tree.Node] = {}
     attributes: list[CompiledAttribute] = []
     for name, node in body.attributes.items():

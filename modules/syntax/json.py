@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +31,27 @@ from hythe.value import number
 
 _LABELS = {"resource": 2, "data": 2, "variable": 1, "output": 1, "module": 1, "provider": 1, "check": 1}
 _BLOCKS = {"locals", "hythe", "moved", "removed", "import", *_LABELS}
-_NESTED = {"lifecycle", "precondition", "postcondition", "validation", "backend", "dynamic", "connection", "content"}
+_NESTED = {
+    "lifecycle": 0,
+    "precondition": 0,
+    "postcondition": 0,
+    "validation": 0,
+    "assert": 0,
+    "backend": 1,
+    "dynamic": 1,
+    "connection": 0,
+    "content": 0,
+}
+"""Blocks inside of others, with how many labels they have. What kinds bring besides is told apart by their schema."""
+_NATIVE = {
+    "variable": {"type"},
+    "moved": {"from", "to"},
+    "removed": {"from"},
+    "import": {"to"},
+    "lifecycle": {"replace_triggered_by"},
+    **{owner: {"depends_on"} for owner in ("resource", "data", "module", "output")},
+}
+"""Arguments whose strings are expressions of the native syntax: names and types, not text."""
 
 
 def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
@@ -98,9 +119,9 @@ class _Reader:
                 at, stop = self._find(key)
                 self._blocks(name, inner, start, end, labels - 1, (*have, Label(at, stop, key)), out)
         else:
-            out.append(Block(start, end, name, end, have, self._body(value)))
+            out.append(Block(start, end, name, end, have, self._body(value, name)))
 
-    def _body(self, tree: _Pairs) -> Body:
+    def _body(self, tree: _Pairs, owner: str) -> Body:
         start = self._at
         attributes: dict[str, Attribute] = {}
         blocks: list[Block] = []
@@ -109,23 +130,46 @@ class _Reader:
                 continue
             at, end = self._find(name)
             if name in _NESTED:
-                self._blocks(name, value, at, end, 1 if name in ("dynamic", "backend") else 0, (), blocks)
+                self._blocks(name, value, at, end, _NESTED[name], (), blocks)
+            elif owner == "check" and name == "data":
+                self._blocks(name, value, at, end, 2, (), blocks)
             else:
-                attributes[name] = Attribute(at, end, name, end, self._expression(value))
+                native = name in _NATIVE.get(owner, ())
+                attributes[name] = Attribute(at, end, name, end, self._expression(value, native=native))
         return Body(start, self._at, attributes, tuple(blocks), self.source)
 
-    def _expression(self, value: Any) -> Expression:
+    def _expression(self, value: Any, *, native: bool = False) -> Expression:
         if isinstance(value, str):
-            return self._template(value)
+            return self._native(value) if native else self._template(value)
         at = self._at
         if isinstance(value, _Pairs):
             items = tuple((self._template(k), self._expression(v)) for k, v in value)
             return ObjectCons(at, self._at, items)
         if isinstance(value, list):
-            return TupleCons(at, self._at, tuple(map(self._expression, value)))
+            return TupleCons(at, self._at, tuple(self._expression(v, native=native) for v in value))
         if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
             return Literal(at, at, number(value))
         return Literal(at, at, value)
+
+    def _native(self, text: str) -> Expression:
+        """A string that is an expression, at the place where it stands in the file."""
+        start, end = self._find(text)
+        # blanks in front move every node to its place; what JSON escapes is no part of a name or type
+        blank = " " * (start + 1)
+        inner: list[Diagnostic] = []
+        parser = StructureParser(Source(self.source.filename, blank + text), inner)
+        parser.newlines = [False]
+        try:
+            parser.skip()
+            made = parser.expression()
+            parser.skip()
+            if parser.pos < parser.end:
+                raise parser.fail(parser.pos, parser.pos + 1, "Invalid expression", "This is not one expression.")
+        except SyntaxFailure:
+            made = Template(start, end, ())
+        for problem in inner:
+            self.found.append(error(problem.summary, problem.detail, self.source.range(start, end)))
+        return made
 
     def _template(self, text: str) -> Expression:
         start, end = self._find(text)
@@ -140,3 +184,35 @@ class _Reader:
         for problem in inner:
             self.found.append(error(problem.summary, problem.detail, self.source.range(start, end)))
         return made
+
+
+def with_blocks(body: Body, names: Collection[str]) -> Body:
+    """The body with the blocks that only a schema can tell from arguments: objects, or lists of objects."""
+    found = [a for n, a in body.attributes.items() if n in names and _objects(a.expression) is not None]
+    if not found:
+        return body
+    kept = {n: a for n, a in body.attributes.items() if a not in found}
+    made = [
+        Block(a.start, a.end, a.name, a.name_end, (), _object_body(inner, body.source))
+        for a in found
+        for inner in _objects(a.expression) or ()
+    ]
+    blocks = sorted((*body.blocks, *made), key=lambda block: block.start)
+    return Body(body.start, body.end, kept, tuple(blocks), body.source)
+
+
+def _objects(expression: Expression) -> list[ObjectCons] | None:
+    """The objects that stand for blocks, None where something else is given."""
+    items = expression.items if isinstance(expression, TupleCons) else (expression,)
+    objects = [i for i in items if isinstance(i, ObjectCons)]
+    return objects if len(objects) == len(items) else None
+
+
+def _object_body(made: ObjectCons, source: Source) -> Body:
+    attributes: dict[str, Attribute] = {}
+    for key, value in made.items:
+        parts = key.parts if isinstance(key, Template) else ()
+        name = "".join(str(p.value) for p in parts if isinstance(p, Literal))
+        if name != "//":
+            attributes[name] = Attribute(key.start, key.end, name, key.end, value)
+    return Body(made.start, made.end, attributes, (), source)

@@ -1,4 +1,4 @@
-"""Dependencies as drawings: Graphviz's dot and Mermaid."""
+"""Dependencies as drawings: Graphviz's dot, Mermaid, and a picture."""
 
 from __future__ import annotations
 
@@ -54,7 +54,11 @@ def plan_graph(plan: Plan) -> Graph:
 
 
 def render(graph: Graph, form: str) -> str:
-    """The drawing's text; ``form`` is dot or mermaid."""
+    """The drawing's text; ``form`` is dot, mermaid or svg."""
+    if form == "svg":
+        from hythe.cli.views.svg import render_svg
+
+        return render_svg(graph)
     return _mermaid(graph) if form == "mermaid" else _dot(graph)
 
 
