@@ -231,7 +231,7 @@ def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | Non
         return None
     if "providers" in inner.attributes:
         attribute = inner.attributes["providers"]
-        text_ = "Hythe has no provider configurations to pass down. Pass machines as values: host = host.NAME."
+        text_ = "Hythe has no provider configurations to pass down: host = host.NAME puts the whole module there."
         where = inner.source.range(attribute.start, attribute.name_end)
         found.append(error("Unsupported argument", text_, where))
     check_repetition(inner, found)

@@ -244,6 +244,20 @@ class Evaluation:
             reads |= expansion.element_reads.get(inner.path[-1][1], set())
             inner, caller = caller, caller.caller
 
+    def default_host(self, reads: set[str]) -> Value:
+        """Where what is in this module is when it says nothing: as the nearest call says that has ``host``."""
+        inner, caller = self, self.caller
+        while caller is not None:
+            name, key = inner.path[-1]
+            call = caller.module.calls[name]
+            if call.host is not None:
+                scope = caller.call_scope(call, key)
+                value = call.host.evaluate(scope)
+                reads |= scope.reads
+                return value
+            inner, caller = caller, caller.caller
+        return None
+
     # -- instances ------------------------------------------------------------------------------
 
     def desired(self, block: CompiledBlock, key: Key) -> Desired | None:
@@ -253,6 +267,8 @@ class Evaluation:
         address = scope.address
         self.check_rules(block.preconditions, scope, "Resource precondition failed")
         raw = block.body.evaluate(scope)
+        if self.caller is not None and raw.get("host") is None and "host" in block.schema.attributes:
+            raw = {**raw, "host": self.default_host(scope.reads)}
         self.force(block.depends_on, scope.reads)
         if self.caller is not None:
             self.inherited(scope.reads)

@@ -104,7 +104,8 @@ class _ModuleLinker:
     def _call(self, call: CompiledCall) -> None:
         own = {"each"} if call.for_each is not None else {"count"} if call.count is not None else set()
         call.depends_on = tuple(self._depends_on(call.block.depends_on))
-        self._edges(call.node, self._repetition(call, own), call.depends_on, own)
+        references = [*self._repetition(call, own), *(call.host.references if call.host is not None else ())]
+        self._edges(call.node, references, call.depends_on, own)
         inner = self.program.modules.get((*self.module.path, call.block.name))
         if inner is None:
             return

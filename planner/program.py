@@ -104,13 +104,17 @@ class CompiledOutput:
 
 @dataclass(slots=True)
 class CompiledCall:
-    """A module call, compiled. ``arguments`` are the values for the module's variables."""
+    """A module call, compiled. ``arguments`` are the values for the module's variables.
+
+    ``host`` is where everything in the module is that says nothing else, as long as it has no variable of that name.
+    """
 
     node: NodeId
     block: ModuleCall
     count: Compiled | None
     for_each: Compiled | None
     arguments: dict[str, Compiled]
+    host: Compiled | None = None
     depends_on: tuple[NodeId, ...] = ()
 
 
@@ -256,18 +260,19 @@ def _compile_module(
         made.validations = {n: compile_rules(v.validations) for n, v in sorted(declared.variables.items())}
     made.imports += [_compile_import(path, number, taken) for number, taken in enumerate(declared.imports)]
     for name, call in sorted(declared.calls.items()):
-        made.calls[name] = CompiledCall(
-            NodeId(path, "module", "", name),
-            call,
-            _compile(call.count),
-            _compile(call.for_each),
-            {
-                n: compile_expression(a.expression, call.body.source)
-                for n, a in call.body.attributes.items()
-                if n not in CALL_ARGUMENTS
-            },
-        )
+        made.calls[name] = _compile_call(path, call, declared.children.get(name))
     return made
+
+
+def _compile_call(path: CallPath, call: ModuleCall, called: Module | None) -> CompiledCall:
+    arguments = {
+        n: compile_expression(a.expression, call.body.source)
+        for n, a in call.body.attributes.items()
+        if n not in CALL_ARGUMENTS
+    }
+    host = arguments.pop("host", None) if called is not None and "host" not in called.variables else None
+    node = NodeId(path, "module", "", call.name)
+    return CompiledCall(node, call, _compile(call.count), _compile(call.for_each), arguments, host)
 
 
 def _compile_import(path: CallPath, number: int, block: ImportBlock) -> CompiledImport:

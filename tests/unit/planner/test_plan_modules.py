@@ -311,3 +311,43 @@ def test_unknown_number_of_module_instances_keeps_what_is_there(planner: Any) ->
     result = planner.build(text, state)
     assert [d.summary for d in result.diagnostics] == ["Invalid count argument"]
     assert not [c for c in result.changes if c.action.value == "delete"]
+
+
+def test_a_module_is_put_on_a_machine_as_a_whole(planner: Any) -> None:
+    text = """
+    resource "site" "s" { for_each = toset(["a", "b"]) }
+    resource "site" "other" { }
+    module "m" {
+      for_each = site.s
+      source   = "./m"
+      host     = each.value
+    }
+    module "taken" {
+      source = "./taken"
+      host   = site.other
+    }
+    #> m/main.hcl
+    resource "unit" "u" { }
+    resource "site" "inner" { }
+    resource "unit" "there" { host = site.inner }
+    module "deep" { source = "../deep" }
+    #> deep/main.hcl
+    resource "unit" "d" { }
+    #> taken/main.hcl
+    variable "host" { }
+    resource "unit" "here" { }
+    resource "unit" "there" { host = var.host }
+    """
+    planner.plan(text)
+    hosts = {c.address: c.host for c in planner.result.changes if c.kind == "unit"}
+    assert hosts == {
+        'module.m["a"].unit.u': 'site.s["a"]',
+        'module.m["b"].unit.u': 'site.s["b"]',
+        'module.m["a"].unit.there': 'module.m["a"].site.inner',
+        'module.m["b"].unit.there': 'module.m["b"].site.inner',
+        'module.m["a"].module.deep.unit.d': 'site.s["a"]',
+        'module.m["b"].module.deep.unit.d': 'site.s["b"]',
+        "module.taken.unit.here": None,
+        "module.taken.unit.there": "site.other",
+    }
+    assert planner.change('module.m["a"].module.deep.unit.d').depends_on == ('site.s["a"]',)
