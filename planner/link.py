@@ -49,6 +49,7 @@ class Linker:
                 self.found.append(error("Self-referential block", text, place))
                 return
             text = f"These refer to each other in a circle, so none can come first: {' -> '.join(cycle)}."
+            text += " Take one of these references away, or put what two of them need into a third block."
             self.found.append(error("Cycle", text, place))
 
     def _place(self, node: NodeId) -> Range | None:

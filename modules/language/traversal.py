@@ -29,6 +29,7 @@ from hythe.value import (
     unmark,
 )
 
+_KEYS_SHOWN = 10
 _MISSING = object()
 _NO_ATTRIBUTES = {
     "list": "Can't access attributes on a list. Did you mean an attribute of one element ([0].{name}), "
@@ -259,7 +260,7 @@ def _dict_element(value: dict[str, Value], key: Value, scope: Scope, source: tre
             return Unknown(value.element) if isinstance(value, Map) else Unknown(ANY)
     if key in value:
         return value[key]
-    hint = did_you_mean(key, value)
+    hint = did_you_mean(key, value) or _keys(value)
     if isinstance(value, Instance):
         return scope.report(
             source, node, "Unsupported attribute", f'This object does not have an attribute named "{key}".{hint}'
@@ -267,6 +268,14 @@ def _dict_element(value: dict[str, Value], key: Value, scope: Scope, source: tre
     return _invalid(
         scope, source, node, f'The given key "{key}" does not identify an element in this collection value.{hint}'
     )
+
+
+def _keys(value: dict[str, Value]) -> str:
+    """A sentence that says which keys there are, where these are few."""
+    if isinstance(value, Instance) or len(value) > _KEYS_SHOWN:
+        return ""
+    listed = ", ".join(f'"{name}"' for name in value)
+    return f" Its keys are: {listed}." if listed else " It has no elements."
 
 
 def _sequence_element(

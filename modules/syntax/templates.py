@@ -58,8 +58,8 @@ class TemplateParser(Cursor):
                 return self._assemble(pieces, start, self.pos)
             if char == "\n":
                 text = (
-                    "A quoted string cannot go on over several lines. Write \\n for a line end, or use a heredoc "
-                    "(<<EOT)."
+                    'The closing quote (") is missing on this line. A quoted string cannot go on over several lines: '
+                    "write \\n for a line end, or use a heredoc (<<EOT)."
                 )
                 raise self.fail(self.pos, self.pos + 1, "Invalid multi-line string", text)
             if not char:

@@ -1,0 +1,8 @@
+variable "token" {
+  type        = string
+  description = "What the service logs in with"
+}
+
+resource "container" "web" {
+  name = "web-${var.token}"
+}

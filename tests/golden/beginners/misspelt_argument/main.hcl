@@ -1,0 +1,5 @@
+resource "container" "web" {
+  image    = "nginx:1.27"
+  comand   = ["nginx", "-g", "daemon off;"]
+  memmory  = "64MiB"
+}
