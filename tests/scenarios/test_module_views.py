@@ -44,3 +44,19 @@ def test_a_module_from_plan_to_destroy(folder: Path, run: Any) -> None:
     assert '"module.m.value.v"' in run(folder, "graph").out
     assert run(folder, "destroy", "--auto-approve", "--target", "module.m").code == 0
     assert run(folder, "state", "list").out == ""
+
+
+def test_ready_made_modules_come_along(tmp_path: Path, run: Any) -> None:
+    call = 'module "fleet" {\n  source = "hythe//%s"\n  nodes = ["a"]\n  %s\n}\n'
+    (tmp_path / "main.hcl").write_text(call % ("docker-fleet", 'version = "< 99"'))
+    plan = run(tmp_path, "plan")
+    assert plan.code == 0, plan.err
+    assert 'module.fleet.vm.node["a"] will be created' in plan.out
+    (tmp_path / "main.hcl").write_text(call % ("docker-fleet", 'engine = "dockre"'))
+    said = run(tmp_path, "plan")
+    assert said.code == 1
+    assert "The engine is docker or podman, and not dockre." in said.err
+    (tmp_path / "main.hcl").write_text(call % ("docker-flet", ""))
+    assert 'Did you mean "docker-fleet"?' in run(tmp_path, "plan").err
+    (tmp_path / "main.hcl").write_text(call % ("docker-fleet", 'version = ">= 99"'))
+    assert "No such version" in run(tmp_path, "validate").err
