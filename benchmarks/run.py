@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import containers
+import language
 import vms
 from harness import HYTHE, Row, folder, measure
 
@@ -123,6 +124,7 @@ def main() -> int:
     if not given.quick:
         take(scale(100_000, 10.0, 1200, None, 3))
         take(growth(rows, 10_000, 100_000))
+    take(language.rows(3))
     take(journal())
     if shutil.which("docker"):
         take(containers.rows(20 if given.quick else given.containers, 1 if given.quick else 3))

@@ -1,0 +1,139 @@
+"""Rows on the language alone, inside one process: reading a large configuration, evaluating many instances."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import Row, folder, measure, run, timed
+
+from hythe.modules import loader
+from hythe.modules.language.functions.registry import Environment
+from hythe.planner.edge import project_of
+from hythe.planner.expand import Evaluation
+from hythe.planner.inputs import RecordingReader
+from hythe.planner.program import CompiledBlock, compile_config
+from hythe.provider.registry import Registry
+from hythe.value import ANY, Unknown, Value
+
+BLOCKS = 5_000
+INSTANCES = 10_000
+
+
+class _Nowhere:
+    """A world in which nothing exists yet."""
+
+    def instance(self, block: CompiledBlock, at: object) -> Value:
+        """Unknown."""
+        return Unknown(ANY)
+
+
+def rows(runs: int) -> Iterator[Row]:
+    """Parsing, evaluation, and modules."""
+    yield _parsing(runs)
+    yield _evaluation(runs)
+    yield from _modules(runs)
+
+
+def _parsing(runs: int) -> Row:
+    block = """resource "container" "c{0}" {{
+  name    = "web-{0}"
+  image   = image.base.name
+  command = ["sleep", "${{var.seconds + {0}}}"]
+  env     = {{ A = "x${{local.b}}", N = {0} }}
+  mount {{
+    volume = volume.data
+    target = "/data"
+  }}
+}}
+"""
+    text = "".join(block.format(n) for n in range(BLOCKS))
+    with tempfile.TemporaryDirectory(prefix="hythe-bench-") as name:
+        (Path(name) / "main.hcl").write_text(text)
+        found = statistics.median(timed(lambda: loader.load(name)) for _ in range(runs))
+    what = f"reading a configuration of {len(text) / 1e6:.1f} MB, {BLOCKS:,} blocks"
+    return Row(what, found, 3.0, "s", f"{found / len(text) * 1e6:.2f} s a MB")
+
+
+def _evaluation(runs: int) -> Row:
+    expressions = "\n".join(
+        f"    e{n} = {text}"
+        for n, text in enumerate(
+            (
+                '"item-${each.key}"',
+                "upper(each.key)",
+                "each.value + 1",
+                "each.value > 100 ? local.big : local.small",
+                '[for w in local.words : "${w}-${each.key}"]',
+                "{ for i, w in local.words : w => i }",
+                'lookup(local.table, each.key, "none")',
+                'format("%04d", each.value)',
+                "local.words[each.value % 3]",
+                'join(",", concat(local.words, [each.key]))',
+            )
+        )
+    )
+    text = f"""locals {{
+  big   = "big"
+  small = "small"
+  words = ["a", "b", "c"]
+  table = {{ k1 = "one" }}
+}}
+resource "value" "v" {{
+  for_each = {{
+    for n in flatten([for i in range({INSTANCES // 100}) : [for j in range(100) : i * 100 + j]]) : "k${{n}}" => n
+  }}
+  input = {{
+{expressions}
+  }}
+}}
+"""
+    config, found = loader.load_texts("/nowhere", {"main.hcl": text})
+    assert not found, found
+    program, found = compile_config(config, Registry())
+    assert not found, found
+    reader = RecordingReader("/nowhere")
+    times = []
+    for _ in range(runs):
+        evaluation = Evaluation(
+            program,
+            {},
+            Environment(reader=reader, base_dir="/nowhere"),
+            _Nowhere(),
+            project=project_of(config),
+            reader=reader,
+            lock={},
+        )
+        (block,) = program.blocks.values()
+        keys = evaluation.expansion(block).keys
+        assert len(keys) == INSTANCES
+
+        def all_of_them(evaluation: Evaluation = evaluation, block: CompiledBlock = block) -> None:
+            for key in evaluation.expansion(block).keys:
+                assert evaluation.desired(block, key) is not None
+
+        times.append(timed(all_of_them))
+    value = statistics.median(times)
+    what = f"evaluating {INSTANCES:,} instances with ten expressions each"
+    return Row(what, value, 1.0, "s", f"{value / INSTANCES / 10 * 1e6:.1f} microseconds an expression")
+
+
+def _modules(runs: int) -> Iterator[Row]:
+    """100 module instances with 100 instances each, against as many in one block."""
+    import sys
+
+    hythe = [sys.executable, "-m", "hythe"]
+    call = 'module "m" {\n  source   = "./m"\n  for_each = toset([for i in range(100) : tostring(i)])\n}\n'
+    inner = (
+        'resource "value" "v" {\n  for_each = toset([for i in range(100) : tostring(i)])\n'
+        '  input = { name = "item-${each.key}" }\n}\n'
+    )
+    with folder(call) as path:
+        os.mkdir(path / "m")
+        (path / "m" / "main.hcl").write_text(inner)
+        run([*hythe, "apply", "--auto-approve"], path)
+        found = measure([*hythe, "plan"], path, runs)
+        yield Row("no-op plan of 100 modules with 100 `value` instances each", found.wall, 1.2, "s", found.note)
