@@ -38,13 +38,16 @@ class FetchError(Exception):
 # -- git ----------------------------------------------------------------------------------------
 
 
-def git(*argv: str, cwd: str | None = None) -> str:
+_PROTOCOLS = "https:ssh:git:http"
+
+
+def git(*argv: str, cwd: str | None = None, protocols: str = f"{_PROTOCOLS}:file") -> str:
     """What a git command prints. Raises :class:`FetchError` with git's last words."""
     environment = {
         "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
         **os.environ,
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:git:http:file",
+        "GIT_ALLOW_PROTOCOL": protocols,
         "LC_ALL": "C",
     }
     # a checkout must not depend on the folder that it happens to be made in
@@ -104,7 +107,9 @@ def clone(source: ModuleSource, ref: str | None, target: str) -> str:
     git("checkout", "-q", commit, cwd=target)
     revision = git("rev-parse", "HEAD", cwd=target).strip()
     if os.path.exists(os.path.join(target, ".gitmodules")):
-        git("submodule", "-q", "update", "--init", "--recursive", "--depth", "1", cwd=target)
+        # a module from elsewhere has no business with repositories of this machine
+        allowed = f"{_PROTOCOLS}:file" if source.location.startswith("file:") else _PROTOCOLS
+        git("submodule", "-q", "update", "--init", "--recursive", "--depth", "1", cwd=target, protocols=allowed)
     for folder, folders, files in os.walk(target):
         for name in [n for n in (*folders, *files) if n == ".git"]:
             path = os.path.join(folder, name)

@@ -14,6 +14,7 @@ from hythe.modules.files import LIBRARY
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
 _FORGES = ("github.com", "bitbucket.org", "gitlab.com", "codeberg.org")
 _SCP = re.compile(r"(?:(?P<user>[\w.-]+)@)(?P<host>[\w.-]+):(?P<path>[^:].*)")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OTHERS = {"hg": "Mercurial", "s3": "S3", "gcs": "Google Cloud Storage", "oci": "an OCI registry"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -102,6 +103,11 @@ def _git(text: str) -> ModuleSource:
     if parts.password:
         raise SourceError("A password inside a source would be readable by everyone: use git's credential helper")
     ref, depth = options.get("ref"), options.get("depth")
+    if parts.scheme in ("http", "git") and not _COMMIT.fullmatch(ref or ""):
+        raise SourceError(
+            f"What comes over {parts.scheme}:// may have been changed on the way: use https or ssh, or name the whole "
+            "commit (?ref=)"
+        )
     if ref is not None and (not ref or ref.startswith("-") or any(c.isspace() for c in ref)):
         raise SourceError(f'"{ref}" is no name of a branch, tag or commit')
     if depth is not None and (not depth.isdecimal() or int(depth) < 1):

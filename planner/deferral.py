@@ -54,7 +54,9 @@ class Deferral:
         return True
 
     def _note(self, node: NodeId) -> None:
-        if node not in self._blocks:
+        calls = (NodeId(node.module[:d], "module", "", name) for d, name in enumerate(node.module))
+        # what is in a module that waits is meant with it
+        if node not in self._blocks and not any(call in self._blocks for call in calls):
             self._blocks.append(node)
 
     def keep(self, wanted: set[str]) -> None:

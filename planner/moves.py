@@ -157,8 +157,9 @@ def _implied(root: Module, there: Mapping[str, str]) -> list[tuple[str, str]]:
     """Where ``count`` was added, the object becomes instance 0; where it was taken away, the other way round."""
     by_path: dict[tuple[str, ...], set[ModulePath]] = {(): {()}}
     for text in there:
-        at = _address(text)
-        if at is not None and at.module:
+        # reading every address of a large state takes its time
+        at = _address(text) if text.startswith("module.") else None
+        if at is not None:
             by_path.setdefault(tuple(name for name, _ in at.module), set()).add(at.module)
     out = []
     for path, module in root.walk():
