@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -14,8 +14,11 @@ from hythe.modules.language.functions.families import FAMILIES
 from hythe.modules.language.quote import quoted
 from hythe.value import (
     ANY,
+    BOOL,
     EPHEMERAL,
+    NUMBER,
     SENSITIVE,
+    STRING,
     Map,
     Marked,
     Type,
@@ -256,6 +259,9 @@ def call(name: str, args: Sequence[Value], env: Environment) -> Value:
         raise FunctionError("the arguments are nested too deeply") from None
 
 
+_EXACT: Mapping[type, Type] = {str: STRING, int: NUMBER, bool: BOOL}
+
+
 def _may_be_marked(value: Value) -> bool:
     return isinstance(value, (Marked, dict, list, tuple))
 
@@ -267,6 +273,10 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
     undetermined = unknown = False
     for index, arg in enumerate(args):
         param = found.param(index)
+        if _EXACT.get(type(arg)) is param.type:
+            # nothing to convert, and neither unknown, null nor marked
+            converted.append(arg)
+            continue
         value, more = _accept(arg, param, index)
         marks |= more
         converted.append(value)
