@@ -57,14 +57,14 @@ class Imports:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation = evaluation
-        self._targets: dict[NodeId, list[Target]] = {}
+        self._targets: dict[NodeId, dict[Address, Target]] = {}
 
     def target(self, at: Address) -> Target | None:
         """What is to become an instance, None for most."""
         node = node_of(at)
         for block in self.evaluation.module.imports:
             if block.target == node:
-                found = next((t for t in self._of(block) if t.at == at), None)
+                found = self._of(block).get(at)
                 if found is not None:
                     return found
         return None
@@ -73,23 +73,29 @@ class Imports:
         """Every object that is to be taken in; two that shall become one instance are reported."""
         out: dict[Address, Target] = {}
         for block in self.evaluation.module.imports:
-            for target in self._of(block):
-                first = out.setdefault(target.at, target)
-                if first is not target:
-                    text = f"What becomes {target.at} is said already at {first.range}."
-                    self.evaluation.diagnostics.append(error("Duplicate import", text, target.range))
+            for target in self._of(block).values():
+                self._add(out, target)
         return list(out.values())
 
-    def _of(self, block: CompiledImport) -> list[Target]:
+    def _add(self, table: dict[Address, Target], target: Target) -> None:
+        first = table.setdefault(target.at, target)
+        if first is not target:
+            text = f"What becomes {target.at} is said already at {first.range}."
+            self.evaluation.diagnostics.append(error("Duplicate import", text, target.range))
+
+    def _of(self, block: CompiledImport) -> dict[Address, Target]:
         found = self._targets.get(block.node)
         if found is None:
+            found = self._targets[block.node] = {}
             expansion = self.evaluation.expansion(block)
             if expansion.unknown and block.for_each is not None:
                 text = "Which objects are taken in is known only after apply. Let for_each be known beforehand."
                 self.evaluation.diagnostics.append(error("Invalid for_each argument", text, block.for_each.range))
-            scopes = (expansion.bind(key, lambda **more: self.evaluation.scope(None, **more)) for key in expansion.keys)
-            found = [t for t in (_target(block, scope) for scope in scopes) if t is not None]
-            self._targets[block.node] = found
+            for key in expansion.keys:
+                scope = expansion.bind(key, lambda **more: self.evaluation.scope(None, **more))
+                target = _target(block, scope)
+                if target is not None:
+                    self._add(found, target)
         return found
 
 
