@@ -12,10 +12,14 @@ _TO_NEXT = re.compile(
     r'#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|"(?:[^"\\\n]|\\.)*"?|[^\S\n]+|[^\s"#/{}()\[\]]+|.', re.DOTALL
 )
 _OPEN, _CLOSE = "{([", "})]"
+MAX_RECOVERIES = 200
+"""After so many errors the rest of a file is not looked at."""
 
 
 class StructureParser(ExpressionParser):
     """Parses bodies."""
+
+    recoveries = 0
 
     def file(self) -> Body:
         """The whole text as a body."""
@@ -57,6 +61,12 @@ class StructureParser(ExpressionParser):
     def _recover(self, start: int, *, top: bool) -> None:
         """Go on at the next line that is not inside brackets opened since ``start``."""
         failed_at = self.pos
+        self.recoveries += 1
+        if failed_at >= self.end or self.recoveries > MAX_RECOVERIES:
+            # read to its end: to read it again, level by level, would take time that doubles with each
+            self.newlines[1:] = []
+            self.pos = self.end
+            return
         self.pos = start
         self.newlines[1:] = []
         depth = 0

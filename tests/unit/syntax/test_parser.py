@@ -204,3 +204,12 @@ def test_json_form() -> None:
 def test_bad_json_is_a_diagnostic() -> None:
     assert syntax.parse_json('{"a": ', "x.hcl.json")[1][0].summary == "Invalid JSON"
     assert syntax.parse_json("[" * 100_000, "x.hcl.json")[1][0].summary == "Invalid JSON"
+
+
+def test_blocks_that_are_never_closed_take_no_time_that_doubles() -> None:
+    text = "".join(f"a{n} {{\n  x = {{\n}}\n" for n in range(60))
+    _, found = syntax.parse(text, "t.hcl")
+    assert found
+    # after so many errors there is no point in more
+    _, found = syntax.parse("x = = 1\n" * 5000, "t.hcl")
+    assert 100 < len(found) < 300
