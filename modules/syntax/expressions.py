@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from hythe.modules.syntax.lexical import MAX_STEPS, SyntaxFailure
 from hythe.modules.syntax.templates import TemplateParser
@@ -33,6 +33,8 @@ _VALID_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _INDEX = re.compile(r"\d+")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 MAX_EXPONENT = 5_000
+MAX_NUMBER = 4_000
+"""Characters of a number; Python reads no longer ones at once."""
 
 
 class ExpressionParser(TemplateParser):
@@ -125,10 +127,16 @@ class ExpressionParser(TemplateParser):
         digits = _INDEX.match(self.text, self.pos)
         if digits is not None:
             self.pos = digits.end()
-            return GetAttr(source.start, self.pos, source, int(digits.group()))
+            return GetAttr(source.start, self.pos, source, self._place(digits.group(), start))
         if self.accept("*"):
             return self._attribute_splat(source)
         raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
+
+    def _place(self, digits: str, start: int) -> int:
+        """A legacy index."""
+        if len(digits) > 18:
+            raise self.fail(start, self.pos, "Invalid legacy index", "No collection is that long.")
+        return int(digits)
 
     def _attribute_splat(self, source: Expression) -> Expression:
         """``.*``: names only belong to each element; an index belongs to the result."""
@@ -148,7 +156,7 @@ class ExpressionParser(TemplateParser):
                 raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
             if digits is not None:
                 self.pos = digits.end()
-            each = GetAttr(each.start, self.pos, each, name if name is not None else int(digits.group()))  # type: ignore[union-attr]
+            each = GetAttr(each.start, self.pos, each, name if name is not None else self._place(digits.group(), start))  # type: ignore[union-attr]
         return Splat(source.start, self.pos, source, each, full=False)
 
     def _index(self, source: Expression) -> Expression:
@@ -226,7 +234,12 @@ class ExpressionParser(TemplateParser):
             detail = f"{text} is not a number."
             raise self.fail(self.pos, match.end(), "Invalid number literal", detail)
         start, self.pos = self.pos, match.end()
-        value = Decimal(text)
+        if len(text) > MAX_NUMBER:
+            raise self.fail(start, self.pos, "Invalid number literal", "This number has too many digits.")
+        try:
+            value = Decimal(text)
+        except InvalidOperation:
+            raise self.fail(start, self.pos, "Invalid number literal", "Its exponent is too large.") from None
         if abs(value.adjusted()) > MAX_EXPONENT:
             raise self.fail(start, self.pos, "Invalid number literal", "This number is too large or too small.")
         return Literal(start, self.pos, number(int(text) if text.isdigit() else value))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
+from hythe.modules.syntax.expressions import MAX_EXPONENT, MAX_NUMBER
 from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.structure import StructureParser
 from hythe.modules.syntax.tree import (
@@ -59,16 +60,34 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
     source = Source(filename, text)
     empty = Body(0, len(text), {}, (), source)
     try:
-        tree = json.loads(text, parse_float=Decimal, object_pairs_hook=_Pairs)
-    except (json.JSONDecodeError, RecursionError, ValueError) as failure:
+        tree = json.loads(text, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_Pairs)
+    except (RecursionError, ValueError) as failure:
         at = failure.pos if isinstance(failure, json.JSONDecodeError) else 0
-        why = failure.msg if isinstance(failure, json.JSONDecodeError) else "it is nested too deeply"
+        why = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure)
+        if isinstance(failure, RecursionError):
+            why = "it is nested too deeply"
         detail = f"The file is not valid JSON: {why}."
         return empty, [error("Invalid JSON", detail, source.range(at, min(at + 1, len(text))))]
     if not isinstance(tree, _Pairs):
         return empty, [error("Invalid JSON", "The file must hold one object.", source.range(0, min(1, len(text))))]
     reader = _Reader(source)
     return reader.top(tree), reader.found
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_NUMBER:
+        raise ValueError("it holds a number with too many digits")
+    return int(text)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(text) if len(text) <= MAX_NUMBER else None
+    except InvalidOperation:
+        value = None
+    if value is None or abs(value.adjusted()) > MAX_EXPONENT:
+        raise ValueError("it holds a number that is too large or too small")
+    return value
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -213,3 +213,13 @@ def test_blocks_that_are_never_closed_take_no_time_that_doubles() -> None:
     # after so many errors there is no point in more
     _, found = syntax.parse("x = = 1\n" * 5000, "t.hcl")
     assert 100 < len(found) < 300
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "1e" + "9" * 30, "1e999999999", "l." + "9" * 5000, "l.*." + "9" * 5000])
+def test_numbers_that_are_too_large_to_hold(text: str) -> None:
+    _, found = syntax.parse(f"a = {text}\n", "t.hcl")
+    assert [d.summary for d in found] in (["Invalid number literal"], ["Invalid legacy index"])
+    if text[0] != "l":
+        _, found = syntax.parse_json(f'{{"a": {text}}}', "t.hcl.json")
+        assert [d.summary for d in found] == ["Invalid JSON"]
+        assert "number" in found[0].detail
