@@ -95,9 +95,10 @@ def to_look_at_again(plan: Plan, registry: Registry) -> list[str]:
     what is on them is started anew too, or is not.
     """
     changes = {c.address: c for c in plan.changes if not c.deposed}
+    hosts = {a: c.host for a, c in changes.items()}
     found: set[str] = set()
     for change in plan.changes:
-        for machine in _chain({a: c.host for a, c in changes.items()}, change.host):
+        for machine in _chain(hosts, change.host):
             made = changes.get(machine)
             if made is None or made.action not in (Action.UPDATE, Action.UPDATE_RESTART):
                 continue
