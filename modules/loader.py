@@ -51,6 +51,7 @@ class Loader:
             self.files[installed.MANIFEST] = manifest
         self.installed = there
         self._modules: dict[str, Module] = {}
+        self._empty: set[str] = set()
 
     def load(self) -> tuple[Config, list[Diagnostic]]:
         root = self._module(".", (), None)
@@ -69,6 +70,8 @@ class Loader:
         self.files |= files
         self.found += problems
         collect(module, files, self.found)
+        if not files and not problems:
+            self._empty.add(directory)
         for block in module.imports if above else ():
             text = "Which objects are taken in is for the root module to say: move this block there."
             self.found.append(error("Import block in a module", text, block.range))
@@ -97,9 +100,8 @@ class Loader:
             text = f"There is no directory {self._shown(directory)}, where the module should be."
             self.found.append(error("Module not found", text, call.source_range))
             return None
-        known = len(self.found)
         module = self._module(directory, above, package)
-        if not module.calls and not self.texts.of(directory)[0] and len(self.found) == known:
+        if directory in self._empty:
             text = f"{self._shown(directory)} holds no configuration files (*.hcl)."
             self.found.append(error("Module is empty", text, call.source_range))
         return module

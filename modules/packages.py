@@ -177,6 +177,8 @@ def copy_archive(source: ModuleSource, location: str, path: str) -> None:
 def unpack(path: str, form: str, target: str) -> None:
     """Unpack an archive, refusing what would write or lead outside of ``target``. Raises FetchError."""
     os.makedirs(target)
+    # the folder may be reached through a link of the user's own
+    target = os.path.realpath(target)
     budget = _Budget()
     try:
         if form == ".zip":

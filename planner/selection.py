@@ -90,8 +90,8 @@ class Selection:
                 self.diagnostics.append(error(f"Invalid {flag}", f"{failure}."))
                 continue
             target = _Target(at.module, at) if isinstance(at, Address) else _Target(at, None)
-            in_state = any(target.includes(parse_address(a)) for a in self._state.instances)
-            if not in_state and not any(target.means(n) for n in self._program.edges):
+            declared = any(target.means(n) for n in self._program.edges)
+            if not declared and not any(target.includes(parse_address(a)) for a in self._state.instances):
                 text_ = f"{text} is neither in the configuration nor in the state."
                 self.diagnostics.append(error(f"Invalid {flag}", text_))
                 continue

@@ -245,3 +245,10 @@ def test_a_module_cannot_lead_out_of_its_package(user: User, repository: Reposit
     git(repository.folder, "commit", "-q", "-am", "out")
     text = f'module "m" {{\n  source = "{repository.source}"\n}}\n'
     assert "leads out of what was fetched" in user.refused(text)
+
+
+def test_a_configuration_that_is_reached_through_a_link(user: User, run_here: Any) -> None:
+    _tar(user.folder / "m.tar.gz", "inner/main.hcl")
+    link = user.folder.parent / "link"
+    link.symlink_to(user.folder)
+    assert User(run_here, link).word(call("./m.tar.gz//inner")) == "packed x"

@@ -232,3 +232,21 @@ def test_no_tests(folder: Path, run: Any) -> None:
     done = run(folder, "test")
     assert done.code == 1
     assert "There are no test files" in done.err
+
+
+def test_what_a_later_run_overrides_is_still_removed(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "main.hcl").write_text(
+        f'variable "text" {{ default = "one" }}\nresource "file" "f" {{\n  path = "{tmp_path}/made"\n'
+        "  content = var.text\n}\n"
+    )
+    override = "  override_resource {\n    target = file.f\n  }\n"
+    (tmp_path / "a.test.hcl").write_text(
+        'run "made" {}\nrun "later" {\n  variables { text = "two" }\n' + override + "}\n"
+    )
+    done = run(tmp_path, "test")
+    assert done.code == 0, done.out + done.err
+    assert not (tmp_path / "made").exists()
+    (tmp_path / "a.test.hcl").write_text('run "first" {\n' + override + '}\nrun "later" {}\n')
+    done = run(tmp_path, "test")
+    assert done.code == 0, done.out + done.err
+    assert not (tmp_path / "made").exists()

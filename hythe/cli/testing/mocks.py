@@ -32,14 +32,22 @@ class MockKind(Kind):
     """Stands for another kind. What engines would compute is made up, from ``values`` where they say.
 
     ``defaults`` are by mode, ``values`` by address; ``every``: whether objects without values of their own are in
-    memory too, or real.
+    memory too, or real. What is ``there`` already stays what it is: in memory if it is in ``memory``, else real.
     """
 
     def __init__(
-        self, real: Kind, defaults: Mapping[str, Values], values: Mapping[str, Values], *, every: bool
+        self,
+        real: Kind,
+        defaults: Mapping[str, Values],
+        values: Mapping[str, Values],
+        memory: set[str],
+        there: Collection[str],
+        *,
+        every: bool,
     ) -> None:
         self._real = real
         self._defaults, self._values, self._every = defaults, values, every
+        self._memory, self._there = memory, there
         for name in (
             "name",
             "model",
@@ -73,6 +81,7 @@ class MockKind(Kind):
     def create(self, context: Context, desired: Attributes) -> Attributes:
         if self._is_real(context.identity.address):
             return self._real.create(context, desired)
+        self._memory.add(context.identity.address)
         return self._made(self.schema, "managed", context.identity.address, desired)
 
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
@@ -104,6 +113,7 @@ class MockKind(Kind):
     def import_object(self, context: Context, object_id: str) -> Attributes:
         if self._is_real(context.identity.address):
             return self._real.import_object(context, object_id)
+        self._memory.add(context.identity.address)
         return self._made(self.schema, "managed", context.identity.address, {})
 
     def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
@@ -112,6 +122,8 @@ class MockKind(Kind):
         return self._made(self.data_schema, "data", context.address, desired)
 
     def _is_real(self, address: str) -> bool:
+        if address in self._memory or address in self._there:
+            return address not in self._memory
         return not self._every and self._own(address) is None
 
     def _own(self, address: str) -> Values | None:
@@ -147,14 +159,17 @@ def mocked(
     kinds: Collection[str],
     defaults: Mapping[tuple[str, str], Values],
     values: Mapping[str, Values],
+    memory: set[str],
+    there: Collection[str],
 ) -> Registry:
     """A registry in which the kinds keep all their objects in memory, and others those that have ``values``.
 
-    ``defaults`` are by mode and kind, ``values`` by address.
+    ``defaults`` are by mode and kind, ``values`` by address. ``memory`` is what was made in memory before and is there
+    still; what is made there now is added.
     """
     made: dict[str, Kind] = {}
-    touched = {parse_address(a).kind for a in values} & set(registry.names())
+    touched = {parse_address(a).kind for a in (*values, *memory)} & set(registry.names())
     for name in sorted({*kinds, *touched}):
         own = {mode: v for (mode, kind), v in defaults.items() if kind == name}
-        made[name] = MockKind(registry.kind(name), own, values, every=name in kinds)
+        made[name] = MockKind(registry.kind(name), own, values, memory, there, every=name in kinds)
     return Registry(made)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,7 +150,7 @@ class FileRunner:
         found = self._works.get(key)
         if found is None:
             config = self.config if block.source is None else self._other(block)
-            hosts = self._stack.enter_context(_Closing(Hosts()))
+            hosts = self._stack.enter_context(closing(Hosts()))
             found = _Work(self, config, os.path.join(folder, f"{len(self._works)}.json"), hosts)
             self._works[key] = found
         return found
@@ -200,19 +200,6 @@ class FileRunner:
         return [d for d in found if d.is_error]
 
 
-class _Closing:
-    """Hosts that are closed at the end."""
-
-    def __init__(self, hosts: Hosts) -> None:
-        self.hosts = hosts
-
-    def __enter__(self) -> Hosts:
-        return self.hosts
-
-    def __exit__(self, *unused: object) -> None:
-        self.hosts.close()
-
-
 class _Work:
     """One configuration with the state that a file's runs give it."""
 
@@ -229,7 +216,8 @@ class _Work:
         self.hosts: Any = hosts
         self.real = hosts
         self.variables: Mapping[str, Value] = {}
-        self._overrides: tuple[Override, ...] = ()
+        self.memory: set[str] = set()
+        """What was made in memory: it stays there, whatever later runs override."""
 
     @property
     def state(self) -> State:
@@ -258,7 +246,9 @@ class _Work:
             values[_address(override)] = content
         raise_errors(found)
         plain_names = {n for n in names if registry.kind(n).observed}
-        self.workspace.registry = mocked(registry, plain_names, defaults, values)
+        self.workspace.registry = mocked(
+            registry, plain_names, defaults, values, self.memory, frozenset(self.state.instances)
+        )
         self.hosts = MemoryHosts(MemoryWorld()) if None in kinds else self.real
 
     def plan(self, variables: Mapping[str, Value], block: RunBlock) -> tuple[Plan | None, Outcome, Session]:
