@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
+from hythe.provider.container.archive_write import packed
 from hythe.provider.container.client import Engine, EngineError, refused
 from hythe.provider.protocol import Attributes, PrepareContext, ProviderError
 from hythe.value import Unknown, is_known
@@ -44,7 +45,7 @@ def put_files(engine: Engine, container_id: str, attributes: Attributes, base_di
     if not blocks:
         return
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with packed(archive) as tar:
         for block in sorted(blocks, key=lambda b: str(b["target"])):
             content = _content(block, base_dir, what)
             entry = tarfile.TarInfo(block["target"].lstrip("/"))

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from hythe.provider.container.archive_check import refuse_unsafe, unreadable_archive
+from hythe.provider.container.archive_write import packed
 from hythe.provider.container.client import Engine, EngineError, segment
 from hythe.provider.container.inputs import located, unreadable
 from hythe.provider.container.labels import PREFIX
@@ -39,7 +40,7 @@ def seed_archive(seed: Mapping[str, Any], base_dir: str, what: str) -> IO[bytes]
     source = seed.get("source")
     path = located(base_dir, source or seed["archive"])
     try:
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as target:
+        with packed(out) as target:
             if source:
                 _add_tree(target, path, (owner[0] or 0, owner[1] or 0))
             else:
@@ -49,7 +50,6 @@ def seed_archive(seed: Mapping[str, Any], base_dir: str, what: str) -> IO[bytes]
     except OSError as failure:
         argument = "seed.source" if source else "seed.archive"
         raise ProviderError(unreadable(argument, source or seed["archive"], path, failure)) from failure
-    out.seek(0)
     return out
 
 

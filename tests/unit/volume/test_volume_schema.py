@@ -64,3 +64,18 @@ def test_folder_seed_belongs_to_root_and_is_complete(tmp_path: Path) -> None:
         assert sorted(tar.getnames()) == ["empty", "run"]
         assert {(m.uid, m.gid, m.uname) for m in tar} == {(0, 0, "")}
         assert tar.getmember("run").mode & 0o777 == 0o750
+
+
+def test_nothing_follows_the_end_of_a_seed(tmp_path: Path) -> None:
+    """Podman stops reading at the end mark, and refuses what it was still being sent after it."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "a").write_text("x" * 700)
+    with tarfile.open(tmp_path / "padded.tar", "w") as tar:
+        tar.add(tmp_path / "s" / "a", "a")
+    with (tmp_path / "padded.tar").open("ab") as file:
+        file.write(bytes(1 << 20))
+    for seed in ({"source": "s"}, {"archive": "padded.tar"}):
+        with seed_archive(seed, str(tmp_path), "x") as file:
+            content = file.read()
+        assert content[-1536:-1024] == b"x" * 188 + bytes(324)
+        assert content[-1024:] == bytes(1024)
