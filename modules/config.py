@@ -182,11 +182,21 @@ class RemovedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsBlock:
+    """A block of settings that is evaluated before anything else is known (see :mod:`hythe.modules.settings`)."""
+
+    label: str
+    body: Body
+    range: Range
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The ``hythe`` block. ``project`` is the name that default names begin with."""
 
     project: str | None = None
-    state_path: str | None = None
+    backend: SettingsBlock | None = None
+    encryption: SettingsBlock | None = None
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from hythe.modules.config import (
     OutputBlock,
     ResourceBlock,
     Settings,
+    SettingsBlock,
     VariableBlock,
 )
 from hythe.modules.overrides import is_override, merged
@@ -43,6 +44,9 @@ _LABELS = {
     "module": ("name",),
     "check": ("name",),
 }
+BACKENDS = ("local",)
+"""The places that can keep state, as the ``backend`` block names them."""
+
 CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "providers")
 """What a module block takes for itself; everything else is for the module's variables."""
 
@@ -105,7 +109,7 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
         elif block.type == "locals":
             _locals(module, body, block, found)
         else:
-            module.settings = _settings(body, block, found)
+            module.settings = _settings(body, block, module.settings, found)
 
 
 def _check_labels(body: Body, block: Block, found: list[Diagnostic]) -> bool:
@@ -376,29 +380,34 @@ def _ignore_changes(inner: Body, found: list[Diagnostic]) -> tuple[list[tuple[tu
     return paths, False
 
 
-def _settings(body: Body, block: Block, found: list[Diagnostic]) -> Settings:
+def _settings(body: Body, block: Block, before: Settings, found: list[Diagnostic]) -> Settings:
+    """The settings of a ``hythe`` block, together with those of blocks before it."""
     inner = block.body
-    check_shape(inner, "The hythe block", ("required_version", "project"), ("backend",), found)
+    check_shape(inner, "The hythe block", ("required_version", "project"), ("backend", "encryption"), found)
     wanted = text(inner, "required_version", found)
     if wanted is not None:
         _check_version(wanted, inner, found)
-    state_path: str | None = None
+    blocks = {"backend": before.backend, "encryption": before.encryption}
     for nested in inner.blocks:
-        if nested.type != "backend":
+        if nested.type not in blocks:
             continue
-        kind = nested.labels[0].text if nested.labels else ""
-        if kind != "local":
-            found.append(
-                error(
-                    "Unsupported backend",
-                    f'There is no backend "{kind}" in this version; state is kept by the backend "local".',
-                    header(inner, nested),
-                )
-            )
+        place = header(inner, nested)
+        if len(nested.labels) != (1 if nested.type == "backend" else 0):
+            need = "one label, its type" if nested.type == "backend" else "no labels"
+            found.append(error("Invalid block labels", f"A block {nested.type} has {need}.", place))
             continue
-        check_shape(nested.body, 'The backend "local"', ("path",), (), found)
-        state_path = text(nested.body, "path", found)
-    return Settings(text(inner, "project", found), state_path)
+        first = blocks[nested.type]
+        if first is not None:
+            text_ = f"There is a block {nested.type} at {first.range} already, and there can be one only."
+            found.append(error(f"Duplicate block {nested.type}", text_, place))
+            continue
+        label = nested.labels[0].text if nested.labels else ""
+        if nested.type == "backend" and label not in BACKENDS:
+            hint = did_you_mean(label, BACKENDS) or f" There are {', '.join(BACKENDS[:-1])} and {BACKENDS[-1]}."
+            found.append(error("Unsupported backend", f'There is no backend "{label}".{hint}', place))
+            continue
+        blocks[nested.type] = SettingsBlock(label, nested.body, place)
+    return Settings(text(inner, "project", found) or before.project, blocks["backend"], blocks["encryption"])
 
 
 def _check_version(wanted: str, inner: Body, found: list[Diagnostic]) -> None:

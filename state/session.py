@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import orjson
+
 from hythe.diagnostic import Diagnostic, error, warning
-from hythe.state.backends.local import LocalFiles
+from hythe.state.backends.base import Backend, Records
 from hythe.state.codec import encode_intent, encode_result, encode_snapshot
-from hythe.state.journal import Content, Journal, JournalFailed
+from hythe.state.journal import Journal, JournalFailed
 from hythe.state.model import InstanceState, Intent, OutputState, Result, State
 
 
@@ -17,7 +19,7 @@ class Loaded:
     """A state as read: snapshot and journal together.
 
     ``pending`` are operations whose outcome is not known (see :mod:`hythe.state.settle`). ``fresh``:
-    nothing was recorded yet. ``digest`` names the snapshot, ``content`` is the journal that goes on
+    nothing was recorded yet. ``digest`` names the snapshot, ``journal`` is what goes on
     from it. ``next_seq`` is the number for the next intent. ``last_record`` is when something was last
     recorded, in seconds since the epoch, where operations were left open.
     """
@@ -27,7 +29,7 @@ class Loaded:
     fresh: bool = False
     digest: str = ""
     base_serial: int = 0
-    content: Content | None = None
+    journal: Records | None = None
     next_seq: int = 1
     recorded: int = field(default=0)
     last_record: float | None = None
@@ -41,13 +43,13 @@ class Session:
     they keep their ids, so that an object which turns up late is known for what it is.
     """
 
-    def __init__(self, files: LocalFiles, loaded: Loaded, operation: str) -> None:
+    def __init__(self, backend: Backend, loaded: Loaded, operation: str) -> None:
         self.state = loaded.state.copy()
         self.pending = {i.seq: i for i in loaded.pending}
         self.unmade: dict[str, InstanceState] = {}
         self.loaded_serial = loaded.state.serial
         self.notify: Callable[[], None] | None = None
-        self._files = files
+        self._backend = backend
         self._loaded = loaded
         self._operation = operation
         self._seq = loaded.next_seq
@@ -109,10 +111,12 @@ class Session:
             "snapshot": loaded.digest,
         }
         try:
-            self._journal = self._files.open_journal(header, loaded.content, self._notified)
+            position = loaded.journal.position if loaded.journal is not None else None
+            medium = self._backend.open_journal(orjson.dumps(header), position)
         except OSError as failure:
             self._broken = failure
             return
+        self._journal = Journal(medium, notify=self._notified)
         # each session counts as a version, so that a plan made before a crash is seen to be old
         self.state.serial += 1
         self._changed = True
@@ -157,9 +161,9 @@ class Session:
         if self._journal is None:
             self.state.serial += 1
         data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest)
-        keep = complete and self._broken is None and (self._journal is not None or self._loaded.content is not None)
+        keep = complete and self._broken is None and (self._journal is not None or self._loaded.journal is not None)
         try:
-            self._files.write(data, keep_journal=keep)
+            self._backend.write(data, serial=self.state.serial, keep_journal=keep)
         except OSError as failure:
             return self._not_written(failure)
         finally:
@@ -174,7 +178,7 @@ class Session:
         return True
 
     def _not_written(self, failure: OSError) -> list[Diagnostic]:
-        why = f"{self._files.path} could not be written: {failure.strerror or failure}."
+        why = f"{self._backend.where} could not be written: {failure.strerror or failure}."
         if self._journal is not None:
             try:
                 self._journal.retry()
@@ -182,8 +186,8 @@ class Session:
                 pass
             else:
                 text = (
-                    f"{why} Nothing is lost: all that was done is recorded in {self._files.journal}, and the next run "
-                    "takes it in. Make room, and leave that file where it is."
+                    f"{why} Nothing is lost: all that was done is recorded in {self._backend.journal_where}, and the "
+                    "next run takes it in. Make room, and leave that file where it is."
                 )
                 return [warning("State snapshot not written", text)]
         lost = sorted({address for ticket, address in self._tickets if not self.is_durable(ticket)})

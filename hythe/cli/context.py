@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -28,6 +29,8 @@ class Cli:
     compact_warnings: bool = False
     sources: Sources | None = None
     reported: set[Diagnostic] = field(default_factory=set)
+    closing: ExitStack = field(default_factory=ExitStack)
+    """What is given up when the command ends."""
 
     def report(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Show diagnostics on standard error; one shown before is not shown again."""

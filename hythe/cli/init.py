@@ -40,7 +40,7 @@ def command(
     kinds = sorted({b.kind for _, module in workspace.config().module.walk() for b in module.resources.values()})
     state = workspace.read_state()
     cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
-    cli.say(f"State: {os.path.relpath(workspace.state_path, cli.root)}, {len(state.instances):,} objects.")
+    cli.say(f"State: {os.path.relpath(workspace.store.where, cli.root)}, {len(state.instances):,} objects.")
     done = cli.out.paint("Hythe is ready here.", "bold", "green")
     cli.say(f"\n{done} hythe plan shows what would be done, hythe doctor checks engines and tools.")
     return FINE

@@ -135,7 +135,8 @@ def _run_command(given: _Global, name: str) -> int:
             return 1
     cli = open_cli(os.getcwd(), color=given.color)
     try:
-        return _guarded(cli, name, given.rest)
+        with cli.closing:
+            return _guarded(cli, name, given.rest)
     finally:
         if given.chdir is not None:
             os.chdir(start)

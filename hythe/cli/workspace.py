@@ -14,6 +14,7 @@ from hythe.cli.views.diagnostics import sources_of
 from hythe.cli.views.values import Layout
 from hythe.diagnostic import Diagnostic, DiagnosticError
 from hythe.event import Sink, ignore
+from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
     from hythe.cli.options import PlanRequest
@@ -24,24 +25,26 @@ if TYPE_CHECKING:
     from hythe.planner.plan import Plan
     from hythe.provider.hosts import Hosts
     from hythe.provider.registry import Registry
+    from hythe.state.backends.base import Storage
     from hythe.state.model import State
     from hythe.state.settle import Settled
     from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
 
-DEFAULT_STATE = "hythe.state.json"
-
 
 class Workspace:
-    """One configuration's folder with its state. Opens things when they are first needed."""
+    """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
     def __init__(self, cli: Cli, state_path: str | None = None) -> None:
         self.cli = cli
         self.root = cli.root
+        self.name = DEFAULT_WORKSPACE
         self._given_state = state_path
         self._config: Config | None = None
         self._registry: Registry | None = None
         self._hosts: Hosts | None = None
+        self._storage: Storage | None = None
+        self._store: StateStore | None = None
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -111,22 +114,28 @@ class Workspace:
     # -- state ----------------------------------------------------------------------------------
 
     @property
-    def state_path(self) -> str:
-        """The state file: --state, else as configured, else the default."""
-        chosen = self._given_state
-        if chosen is None:
-            from hythe.modules.loader import load
+    def storage(self) -> Storage:
+        """Where the states of this configuration's workspaces are kept."""
+        from hythe.cli.storage import open_storage
 
-            config = self._config or load(self.root)[0]
-            chosen = config.settings.state_path or DEFAULT_STATE
-        return os.path.join(self.root, os.path.expanduser(chosen))
+        if self._storage is None:
+            config = self._config
+            if config is None and self._given_state is None:
+                from hythe.modules.loader import load
+
+                config = load(self.root)[0]
+            self._storage = open_storage(self.cli, config, self._given_state)
+        return self._storage
 
     @property
     def store(self) -> StateStore:
-        """The state store."""
+        """The state store. Its connections are closed when the command ends."""
         from hythe.state.store import StateStore
 
-        return StateStore(self.state_path)
+        if self._store is None:
+            self._store = StateStore(self.storage.backend(self.name))
+            self.cli.closing.callback(self._store.close)
+        return self._store
 
     @contextmanager
     def locked(self, operation: str, lock: bool = True, timeout: float = 0.0) -> Iterator[StateStore]:

@@ -14,20 +14,25 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 from hythe.state import lock as locking
-from hythe.state.journal import Content, Journal, Record, sync_folder
+from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, Paths, Records, Storage
+from hythe.state.frames import JournalFile, decode_journal, sync_folder
 
 
 def _nothing(step: str) -> None:
     pass
 
 
-class LocalFiles:
-    """The files of one state. Methods raise OSError.
+class LocalBackend(Backend):
+    """The files of one state.
 
     ``on_step`` is called before each step that changes a file, with its name: tests stop there.
     """
+
+    name = "local"
+    paths: Paths
 
     def __init__(self, path: str, *, on_step: Callable[[str], None] = _nothing) -> None:
         # a state that is a symbolic link stays one: what it points at is replaced
@@ -36,6 +41,8 @@ class LocalFiles:
         self.journal = self.path + ".journal"
         self.old_journal = self.path + ".backup.journal"
         self.lock_path = self.path + ".lock"
+        self.where, self.journal_where = self.path, self.journal
+        self.paths = Paths(self.path, self.backup, self.journal, self.old_journal)
         self._on_step = on_step
 
     def read(self) -> bytes | None:
@@ -46,13 +53,13 @@ class LocalFiles:
         """The backup's bytes, None when there is none."""
         return _read(self.backup)
 
-    def read_journal(self) -> bytes | None:
-        """The journal's bytes, None when there is none."""
-        return _read(self.journal)
+    def read_journal(self) -> Records:
+        """The journal, a last frame that was cut short left out."""
+        return _records(self.journal)
 
-    def read_old_journal(self) -> bytes | None:
-        """The bytes of the journal that belongs to the backup, None when there is none."""
-        return _read(self.old_journal)
+    def read_old_journal(self) -> Records:
+        """The journal that belongs to the backup."""
+        return _records(self.old_journal)
 
     def last_written(self) -> float | None:
         """When the snapshot or the journal was last written, in seconds since the epoch."""
@@ -72,8 +79,8 @@ class LocalFiles:
         """Who holds the lock now."""
         return locking.read_holder(self.lock_path)
 
-    def open_journal(self, header: Record, content: Content | None, notify: Callable[[], None]) -> Journal:
-        """The journal, to be appended to; begun anew where ``content`` is None."""
+    def open_journal(self, header: bytes, position: Any) -> JournalFile:
+        """The journal's file."""
         self._on_step("open journal")
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
 
@@ -82,9 +89,9 @@ class LocalFiles:
             os.fdatasync(file)
             self._on_step("journal synced")
 
-        return Journal(self.journal, header, content, notify=notify, fsync=fsync)
+        return JournalFile(self.journal, header, position, fsync=fsync)
 
-    def write(self, data: bytes, *, keep_journal: bool) -> None:
+    def write(self, data: bytes, *, serial: int, keep_journal: bool) -> None:
         """Replace the snapshot at once, keep the one before as backup, and put the journal aside.
 
         ``keep_journal``: the journal holds all that happened since the one before.
@@ -114,6 +121,14 @@ class LocalFiles:
                         os.unlink(path)
             self._on_step("sync folder")
             sync_folder(self.path)
+
+    def delete(self) -> None:
+        """Remove the state's files, and the folder that is then empty. The lock's file goes last."""
+        for path in (self.path, self.journal, self.backup, self.old_journal, self.lock_path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self.path))
 
     def _write_synced(self, path: str, data: bytes) -> None:
         # whatever an earlier crash left there may be a link or have other permissions
@@ -152,3 +167,38 @@ def _read(path: str) -> bytes | None:
             return file.read()
     except FileNotFoundError:
         return None
+
+
+class LocalStorage(Storage):
+    """States in files: that of ``default`` at ``path``, others in folders of their own beside it."""
+
+    name = "local"
+
+    def __init__(self, path: str, folder: str | None = None) -> None:
+        """``folder`` is for the other workspaces; by default ``hythe.state.d`` for ``hythe.state.json``."""
+        self.path = path
+        self.folder = folder or os.path.splitext(path)[0] + ".d"
+
+    def backend(self, workspace: str) -> LocalBackend:
+        """The files of that workspace."""
+        if workspace == DEFAULT_WORKSPACE:
+            return LocalBackend(self.path)
+        return LocalBackend(os.path.join(self.folder, workspace, os.path.basename(self.path)))
+
+    def workspaces(self) -> list[str]:
+        """Those with a folder."""
+        try:
+            names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir()]
+        except OSError:
+            names = []
+        return sorted({DEFAULT_WORKSPACE, *names})
+
+    @property
+    def where(self) -> str:
+        """The path of the default workspace's state."""
+        return self.path
+
+
+def _records(path: str) -> Records:
+    content = decode_journal(_read(path) or b"")
+    return Records(content.records, content if content.end else None)

@@ -22,7 +22,7 @@ from hythe.planner.plan import Plan
 from hythe.provider.memory import MemoryHosts, MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
 from hythe.provider.registry import Registry
-from hythe.state.backends.local import LocalFiles
+from hythe.state.backends.local import LocalBackend
 from hythe.state.model import State
 from hythe.state.settle import Settled, settle
 from hythe.state.store import Loaded, StateStore
@@ -48,8 +48,8 @@ class House:
     def __init__(self, folder: Path, world: MemoryWorld | None = None) -> None:
         self.folder = folder
         self.world = world or MemoryWorld()
-        self.files = LocalFiles(str(folder / "hythe.state.json"))
-        self.store = StateStore(self.files.path, files=self.files)
+        self.files = LocalBackend(str(folder / "hythe.state.json"))
+        self.store = StateStore(self.files)
         self.stop = Stop()
         self.events: list[Event] = []
         self.parallelism = 10

@@ -375,10 +375,10 @@ def test_init(shell: Shell) -> None:
 
 
 def test_locked_state(shell: Shell) -> None:
-    from hythe.state.store import StateStore
+    from hythe.state.backends.local import LocalBackend
 
     shell.write_state(SOME_STATE)
-    with StateStore(str(shell.folder / "hythe.state.json")).lock("apply"):
+    with LocalBackend(str(shell.folder / "hythe.state.json")).lock("apply", 0):
         assert shell("plan") == 1
         assert "State is locked" in shell.err
         assert shell("plan", "-lock=false") == 0

@@ -5,13 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
-from hythe.state.journal import Journal, JournalDamaged, JournalFailed, decode_journal, encode_frame
+from hythe.state.frames import Content, JournalFile, decode_journal, encode_frame
+from hythe.state.journal import Journal, JournalDamaged, JournalFailed
 
 HEADER = {"hythe_journal": 1}
+
+
+def opened(path: Path, content: Content | None = None, fsync: Callable[[int], None] = os.fdatasync) -> Journal:
+    return Journal(JournalFile(str(path), orjson.dumps(HEADER), content, fsync=fsync))
+
+
+def records(data: bytes) -> list[Any]:
+    return list(map(orjson.loads, decode_journal(data).records))
 
 
 def frames(*batches: list[bytes]) -> tuple[bytes, list[int]]:
@@ -24,28 +36,27 @@ def frames(*batches: list[bytes]) -> tuple[bytes, list[int]]:
 
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:
-    path = str(tmp_path / "j")
-    journal = Journal(path, HEADER)
+    path = tmp_path / "j"
+    journal = opened(path)
     for n in range(100):
         journal.append({"n": n})
     journal.wait()
     journal.close()
-    content = decode_journal(Path(path).read_bytes())
-    assert content.records == [HEADER, *({"n": n} for n in range(100))]
+    assert records(path.read_bytes()) == [HEADER, *({"n": n} for n in range(100))]
     assert oct(os.stat(path).st_mode & 0o777) == "0o600"
 
 
 def test_a_journal_goes_on_after_a_torn_record(tmp_path: Path) -> None:
     path = tmp_path / "j"
-    journal = Journal(str(path), HEADER)
+    journal = opened(path)
     journal.append({"n": 1})
     journal.close()
     path.write_bytes(path.read_bytes() + b"#123 0000")
     content = decode_journal(path.read_bytes())
-    journal = Journal(str(path), HEADER, content)
+    journal = opened(path, content)
     journal.append({"n": 2})
     journal.close()
-    assert decode_journal(path.read_bytes()).records == [HEADER, {"n": 1}, {"n": 2}]
+    assert records(path.read_bytes()) == [HEADER, {"n": 1}, {"n": 2}]
 
 
 def test_a_write_cut_short_anywhere_loses_only_itself() -> None:
@@ -90,7 +101,7 @@ def test_waiting_records_share_one_sync(tmp_path: Path) -> None:
             gate.wait(5)
         os.fdatasync(file)
 
-    journal = Journal(str(tmp_path / "j"), HEADER, fsync=fsync)
+    journal = opened(tmp_path / "j", fsync=fsync)
     journal.append({"first": True})
     while syncs < 2:
         pass
@@ -111,13 +122,13 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
             raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "j"
-    journal = Journal(str(path), HEADER, fsync=fsync)
+    journal = opened(path, fsync=fsync)
     journal.wait(journal.append({"n": 1}))
     full = True
     ticket = journal.append({"n": 2})
     with pytest.raises(JournalFailed):
         journal.wait(ticket)
-    assert decode_journal(path.read_bytes()).records == [HEADER, {"n": 1}]
+    assert records(path.read_bytes()) == [HEADER, {"n": 1}]
     late = journal.append({"n": 3})
     with pytest.raises(JournalFailed):
         journal.retry()
@@ -126,4 +137,4 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
     journal.wait(late)
     journal.wait(journal.append({"n": 4}))
     journal.close()
-    assert decode_journal(path.read_bytes()).records[1:] == [{"n": n} for n in (1, 2, 3, 4)]
+    assert records(path.read_bytes())[1:] == [{"n": n} for n in (1, 2, 3, 4)]

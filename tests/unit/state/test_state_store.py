@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hythe.diagnostic import DiagnosticError
-from hythe.state.backends.local import LocalFiles
+from hythe.state.backends.local import LocalBackend
 from hythe.state.journal import JournalFailed
 from hythe.state.lock import acquire
 from hythe.state.model import InstanceState, OutputState, Result
@@ -25,7 +25,7 @@ def instance(name: str, id: str | None = None, **more: Any) -> InstanceState:
 
 def store_at(tmp_path: Path, **more: Any) -> StateStore:
     path = str(tmp_path / "hythe.state.json")
-    return StateStore(path, files=LocalFiles(path, **more))
+    return StateStore(LocalBackend(path, **more))
 
 
 def put(store: StateStore, *names: str) -> None:
@@ -71,7 +71,7 @@ def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
     assert list(state.deposed) == ["id-a"]
     assert state.outputs["o"].value == "x"
     assert state.serial == 2
-    assert not os.path.exists(store.files.journal)
+    assert not os.path.exists(store.backend.journal)
     for name in os.listdir(tmp_path):
         assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600
 
@@ -79,9 +79,9 @@ def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
 def test_nothing_done_writes_nothing(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     put(store, "a")
-    before = Path(store.path).read_bytes()
+    before = Path(store.where).read_bytes()
     assert store.begin(store.read()).finish() == []
-    assert Path(store.path).read_bytes() == before
+    assert Path(store.where).read_bytes() == before
 
 
 def test_a_session_left_alone_is_taken_in_by_the_next(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_damage_is_told_apart_and_the_way_back_works(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     put(store, "a")
     put(store, "b")
-    path = Path(store.path)
+    path = Path(store.where)
     good = path.read_bytes()
     for data, summary in (
         (b"", "State file empty"),
@@ -164,8 +164,8 @@ def test_damage_is_told_apart_and_the_way_back_works(tmp_path: Path) -> None:
         assert summary_of(store) == summary
     path.write_bytes(good[:100])
     assert "Nothing is lost" in detail_of(store)
-    shutil.copy(store.files.backup, store.path)
-    shutil.copy(store.files.old_journal, store.files.journal)
+    shutil.copy(store.backend.backup, store.where)
+    shutil.copy(store.backend.old_journal, store.backend.journal)
     assert sorted(store.load().instances) == ["thing.a", "thing.b"]
 
 
@@ -173,20 +173,20 @@ def test_damage_without_the_old_journal_names_the_backup(tmp_path: Path) -> None
     store = store_at(tmp_path)
     put(store, "a")
     put(store, "b")
-    old_journal = Path(store.files.old_journal).read_bytes()
-    os.unlink(store.files.old_journal)
-    Path(store.path).write_bytes(b"")
-    assert f"cp {store.files.backup} {store.path}" in detail_of(store)
-    os.unlink(store.files.backup)
+    old_journal = Path(store.backend.old_journal).read_bytes()
+    os.unlink(store.backend.old_journal)
+    Path(store.where).write_bytes(b"")
+    assert f"cp {store.backend.backup} {store.where}" in detail_of(store)
+    os.unlink(store.backend.backup)
     assert "no usable backup" in detail_of(store)
-    Path(store.files.old_journal).write_bytes(old_journal)
+    Path(store.backend.old_journal).write_bytes(old_journal)
     assert "no usable backup" in detail_of(store), "it goes on from a backup that is not there"
 
 
 def test_a_damaged_first_state_comes_back_from_its_journal(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     put(store, "a")
-    Path(store.path).write_bytes(b"")
+    Path(store.where).write_bytes(b"")
     detail = detail_of(store)
     command = detail.partition("`")[2].partition("`")[0]
     assert os.system(command) == 0
@@ -204,7 +204,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     for name in "abc":
         session.wait(session.intend("create", instance(name))[1])
     session.close()
-    path = Path(store.files.journal)
+    path = Path(store.backend.journal)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
@@ -214,15 +214,15 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
 def test_a_journal_of_another_state_is_told(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     put(store, "a")
-    older = Path(store.path).read_bytes()
+    older = Path(store.where).read_bytes()
     put(store, "b")
     put(store, "c")
     session = store.begin(store.read())
     session.wait(session.intend("create", instance("d"))[1])
     session.close()
-    Path(store.path).write_bytes(older)
+    Path(store.where).write_bytes(older)
     assert summary_of(store) == "Journal of another state"
-    os.unlink(store.path)
+    os.unlink(store.where)
     assert summary_of(store) == "State file missing"
 
 
@@ -315,7 +315,7 @@ def test_a_dead_holder_is_no_obstacle(tmp_path: Path) -> None:
         store.lock("apply")
         os._exit(9)
     os.waitpid(pid, 0)
-    assert Path(store.files.lock_path).read_bytes(), "the dead one's note is still there"
+    assert Path(store.backend.lock_path).read_bytes(), "the dead one's note is still there"
     assert store.holder() is None
     with store.lock("plan") as lock:
         assert lock.holder.operation == "plan"
