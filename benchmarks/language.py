@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import Row, folder, measure, run, timed
+from harness import Row, timed
 
 from hythe.modules import loader
 from hythe.modules.language.functions.registry import Environment
@@ -32,10 +31,9 @@ class _Nowhere:
 
 
 def rows(runs: int) -> Iterator[Row]:
-    """Parsing, evaluation, and modules."""
+    """Parsing and evaluation."""
     yield _parsing(runs)
     yield _evaluation(runs)
-    yield from _modules(runs)
 
 
 def _parsing(runs: int) -> Row:
@@ -119,21 +117,3 @@ resource "value" "v" {{
     value = statistics.median(times)
     what = f"evaluating {INSTANCES:,} instances with ten expressions each"
     return Row(what, value, 1.0, "s", f"{value / INSTANCES / 10 * 1e6:.1f} microseconds an expression")
-
-
-def _modules(runs: int) -> Iterator[Row]:
-    """100 module instances with 100 instances each, against as many in one block."""
-    import sys
-
-    hythe = [sys.executable, "-m", "hythe"]
-    call = 'module "m" {\n  source   = "./m"\n  for_each = toset([for i in range(100) : tostring(i)])\n}\n'
-    inner = (
-        'resource "value" "v" {\n  for_each = toset([for i in range(100) : tostring(i)])\n'
-        '  input = { name = "item-${each.key}" }\n}\n'
-    )
-    with folder(call) as path:
-        os.mkdir(path / "m")
-        (path / "m" / "main.hcl").write_text(inner)
-        run([*hythe, "apply", "--auto-approve"], path)
-        found = measure([*hythe, "plan"], path, runs)
-        yield Row("no-op plan of 100 modules with 100 `value` instances each", found.wall, 1.2, "s", found.note)

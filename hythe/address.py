@@ -100,6 +100,8 @@ def sort_key(address: Address) -> tuple[object, ...]:
 
 _NAME = r"[^\W\d][\w-]*"
 _STEP = re.compile(rf'\.?(?P<name>{_NAME})(?P<key>\[(?:\d+|"(?:[^"\\]|\\.)*")\])?')
+_PLAIN = re.compile(rf'({_NAME})\.({_NAME})(?:\[(?:(\d+)|"([^"\\${{%]*)")\])?')
+"""An address in the root module whose key has nothing escaped: nearly all of them, so read at once."""
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 
@@ -130,6 +132,10 @@ def parse_target(text: str) -> ModulePath | Address:
 
     A block address comes back as an :class:`Address` with key None. Raises :class:`AddressError`.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None and plain[1] not in ("module", "data"):
+        key: Key = int(plain[3]) if plain[3] is not None else plain[4]
+        return Address((), "managed", plain[1], plain[2], key)
     steps = _parse_steps(text.strip())
     path: list[tuple[str, Key]] = []
     while len(steps) >= 2 and steps[0] == ("module", None):

@@ -22,13 +22,13 @@ from hythe.planner.exposure import address_of, expose
 from hythe.planner.imports import ImportRequest, Imports, Seen
 from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
+from hythe.planner.planned import DataRequest, Planned
 from hythe.planner.program import CompiledBlock, CompiledCall, NodeId, Program
 from hythe.planner.refresh import Unreachable
 from hythe.planner.repetition import Repeated
 from hythe.planner.selection import Selection
 from hythe.provider.protocol import Attributes, Kind, Observed, Presence
 from hythe.provider.registry import Registry
-from hythe.provider.schema import Path
 from hythe.state.model import InstanceState, State
 from hythe.value import ANY, Instance, Reference, Unknown, Value, is_known
 
@@ -51,27 +51,6 @@ class PlanOptions:
     fail_on_unknown: bool = False
     generate: bool = False
     refresh: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class DataRequest:
-    """A data source to read before the plan can be finished."""
-
-    address: str
-    kind: str
-    attributes: Attributes
-    host: str | None
-
-
-@dataclass(slots=True)
-class Planned:
-    """An instance as planned: what references to it see."""
-
-    attributes: Mapping[str, object]
-    sensitive: tuple[Path, ...]
-    id: str | Unknown
-    host: str | None
-    replaced: bool = False
 
 
 @dataclass(slots=True)

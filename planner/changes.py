@@ -24,6 +24,7 @@ from hythe.planner.expand import Desired
 from hythe.planner.exposure import references_in
 from hythe.planner.imports import Target
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
+from hythe.planner.planned import DataRequest, Planned
 from hythe.planner.program import CompiledBlock
 from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Attributes, Presence
@@ -33,7 +34,7 @@ from hythe.value import STRING, Reference, Unknown, is_known
 
 if TYPE_CHECKING:
     from hythe.modules.language.references import Traversal
-    from hythe.planner.build import Builder, Planned
+    from hythe.planner.build import Builder
 
 _DISRUPTION = {Effect.LIVE: Disruption.NONE, Effect.RESTART: Disruption.RESTART, Effect.REPLACE: Disruption.REPLACE}
 _LIMITS = {"live": Disruption.NONE, "restart": Disruption.RESTART, "replace": Disruption.REPLACE}
@@ -141,8 +142,6 @@ class ChangeMaker:
         return (planned.attributes, planned.id) if planned is not None else None
 
     def _keep(self, subject: _Subject, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
-        from hythe.planner.build import Planned
-
         change = subject.change(
             Action.NOOP,
             before=attributes,
@@ -155,8 +154,6 @@ class ChangeMaker:
         self.builder.keep(change, Planned(attributes, prior.sensitive, prior.id, prior.host))
 
     def _create(self, subject: _Subject, cause: Cause, **outcome: Any) -> None:
-        from hythe.planner.build import Planned
-
         schema, desired = subject.block.kind.schema, subject.desired
         after = storable(schema, planned_new(schema, desired.attributes))
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
@@ -164,8 +161,6 @@ class ChangeMaker:
         self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), subject.host))
 
     def _existing(self, subject: _Subject, prior: InstanceState, observed: Attributes) -> None:
-        from hythe.planner.build import Planned
-
         block, desired = subject.block, subject.desired
         kind, schema = block.kind, block.kind.schema
         wanted = settled(block, desired, observed)
@@ -330,8 +325,6 @@ def _merge(some: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
 
 def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Desired) -> None:
     """Plan a data source: read already, to be read now, or only during apply."""
-    from hythe.planner.build import DataRequest, Planned
-
     kind = block.kind
     schema = block.schema
     host = desired.host.address if desired.host is not None else None

@@ -17,13 +17,14 @@ from hythe.modules.config import Config
 from hythe.modules.language.functions.registry import Environment
 from hythe.modules.language.rendering import with_templates
 from hythe.modules.variables import storable
-from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, PlanOptions
+from hythe.planner.build import Builder, BuildResult, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
 from hythe.planner.imports import ImportRequest, Seen, context_of
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
 from hythe.planner.plan import Change, ConfigSnapshot, Plan
+from hythe.planner.planned import DataRequest
 from hythe.planner.program import Program, compile_config
 from hythe.planner.refresh import Refreshed, Unreachable, refresh
 from hythe.provider.guard import diagnostics_of
