@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, has_errors
+from hythe.modules import syntax
 from hythe.modules.blocks import (
     check_rule,
     check_shape,
@@ -32,6 +33,7 @@ from hythe.modules.config import (
 )
 from hythe.modules.overrides import is_override, merged
 from hythe.modules.standing import read_check, read_import, read_moved, read_removed
+from hythe.modules.syntax import Parse
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
@@ -51,16 +53,15 @@ CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "provi
 """What a module block takes for itself; everything else is for the module's variables."""
 
 
-def collect(module: Module, files: Mapping[str, str], found: list[Diagnostic]) -> None:
+def collect(
+    module: Module, files: Mapping[str, str], found: list[Diagnostic], parse: Parse = syntax.parse_file
+) -> None:
     """Add what the files declare to a module."""
-    from hythe.modules import syntax
-
     if any(map(is_override, files)):
-        for body in merged({name: files[name] for name in sorted(files)}, found):
+        for body in merged({name: files[name] for name in sorted(files)}, found, parse):
             _collect(module, body, found)
         return
     for name in sorted(files):
-        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         body, problems = parse(files[name], name)
         found += problems
         # what cannot be read is not there, so complaints about what is missing would lead astray
@@ -320,11 +321,12 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
         located(inner, "count"),
         located(inner, "for_each"),
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
+        _lifecycle(body, lifecycles[0], found) if lifecycles else _NO_LIFECYCLE,
         check,
     )
 
 
+_NO_LIFECYCLE = Lifecycle()
 _LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
 
 

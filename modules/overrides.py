@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from hythe.diagnostic import Diagnostic, Range, error, has_errors
 from hythe.modules.blocks import header
+from hythe.modules.syntax import Parse
 from hythe.modules.syntax.tree import Block, Body, Source
 
 _FIXED = ("moved", "removed", "import", "check")
@@ -49,15 +50,12 @@ class JoinedSource(Source):
         return self._files[number].range(start - begin, end - begin)
 
 
-def merged(files: Mapping[str, str], found: list[Diagnostic]) -> list[Body]:
+def merged(files: Mapping[str, str], found: list[Diagnostic], parse: Parse) -> list[Body]:
     """The bodies of a module's files, overrides merged into what they override, in order of name."""
-    from hythe.modules import syntax
-
     ordered = {n: files[n] for n in (*(n for n in files if not is_override(n)), *filter(is_override, files))}
     source = JoinedSource(ordered)
     bodies: list[tuple[str, Body]] = []
     for number, (name, text) in enumerate(ordered.items()):
-        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         _, problems = parse(text, name)
         found += problems
         if has_errors(problems):
