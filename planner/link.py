@@ -139,7 +139,11 @@ class _ModuleLinker:
     def _block_references(self, block: CompiledBlock, own: set[str]) -> Iterator[Traversal]:
         yield from block.body.references
         for trigger in block.triggers:
-            yield from trigger.references
+            for reference in trigger.references:
+                if reference.root == "ephemeral":
+                    text = "What is ephemeral is another in each run and cannot be compared, so it triggers nothing."
+                    self.found.append(error("Invalid reference", text, reference.range))
+                yield reference
         yield from self._repetition(block, own)
         for rule in block.preconditions:
             yield from rule.references

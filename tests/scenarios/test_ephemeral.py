@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,17 @@ def test_in_json(tmp_path: Path, run: Any) -> None:
     )
     done = run(tmp_path, "apply", "--auto-approve")
     assert done.code == 0, done.err
+
+
+def test_the_console_does_not_show_them(tmp_path: Path, run_here: Any, monkeypatch: Any) -> None:
+    (tmp_path / "main.hcl").write_text(
+        'variable "pin" {\n  default = "1234567"\n  ephemeral = true\n}\nephemeral "random" "r" { type = "uuid" }\n'
+    )
+    lines = "var.pin\n{ a = var.pin, b = 2 }\nephemeral.random.r.result\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    done = run_here(tmp_path, "console")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == "(ephemeral value)"
+    assert done.out.splitlines()[-1] == "(ephemeral value)"
+    assert "1234567" not in done.out
+    assert "b = 2" in done.out
