@@ -37,10 +37,10 @@ from hythe.modules.syntax import Parse
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
-_TOP = ("resource", "data", "variable", "locals", "output", "module", "check", "removed", "moved", "import", "hythe")
+_MODES = {"resource": "managed", "data": "data", "ephemeral": "ephemeral"}
+_TOP = (*_MODES, "variable", "locals", "output", "module", "check", "removed", "moved", "import", "hythe")
 _LABELS = {
-    "resource": ("kind", "name"),
-    "data": ("kind", "name"),
+    **dict.fromkeys(_MODES, ("kind", "name")),
     "variable": ("name",),
     "output": ("name",),
     "module": ("name",),
@@ -82,7 +82,7 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
     for block in body.blocks:
         if not _check_labels(body, block, found):
             continue
-        if block.type in ("resource", "data"):
+        if block.type in _MODES:
             _resource(module, body, block, found)
         elif block.type == "variable":
             _add(module.variables, _variable(body, block, found), found)
@@ -290,16 +290,17 @@ def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | 
 
 
 def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic], *, check: str | None = None) -> None:
-    mode = "data" if block.type == "data" else "managed"
+    mode = _MODES[block.type]
     kind, name = block.labels[0].text, block.labels[1].text
     inner = block.body
     place = header(body, block)
     known = module.resources.get((mode, kind, name))
     if known is not None:
+        article = "An" if mode == "ephemeral" else "A"
         found.append(
             error(
                 "Duplicate resource",
-                f"A {block.type} block {kind}.{name} is already declared at {known.range}. "
+                f"{article} {block.type} block {kind}.{name} is already declared at {known.range}. "
                 "Names must be unique per kind in a module.",
                 place,
                 related=(("first declared here", known.range),),
@@ -321,7 +322,7 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
         located(inner, "count"),
         located(inner, "for_each"),
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        _lifecycle(body, lifecycles[0], found) if lifecycles else _NO_LIFECYCLE,
+        _lifecycle(body, lifecycles[0], found, ephemeral=mode == "ephemeral") if lifecycles else _NO_LIFECYCLE,
         check,
     )
 
@@ -330,9 +331,11 @@ _NO_LIFECYCLE = Lifecycle()
 _LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
 
 
-def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
+def _lifecycle(body: Body, block: Block, found: list[Diagnostic], *, ephemeral: bool) -> Lifecycle:
     inner = block.body
-    check_shape(inner, "A lifecycle block", _LIFECYCLE, ("precondition", "postcondition"), found)
+    # an ephemeral block makes nothing that could be protected or replaced
+    owner, known = ("The lifecycle of an ephemeral block", ()) if ephemeral else ("A lifecycle block", _LIFECYCLE)
+    check_shape(inner, owner, known, ("precondition", "postcondition"), found)
     rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
     for nested in inner.blocks:
         rule = check_rule(body, nested, found) if nested.type in rules else None

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from hythe.address import Address, AddressError, Key, ModulePath, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.config import Module, RemovedBlock
-from hythe.planner import checks, containment, imports, modules
+from hythe.planner import checks, containment, ephemeral, imports, modules
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.deferral import Deferral
 from hythe.planner.drift import drift_of
-from hythe.planner.expand import Evaluation
+from hythe.planner.expand import Desired, Evaluation
 from hythe.planner.exposure import address_of, expose
 from hythe.planner.imports import ImportRequest, Imports, Seen
 from hythe.planner.order import order
@@ -139,6 +139,10 @@ class Builder:
         attributes = expose(block.schema, planned.attributes, planned.sensitive, address_of)
         return Instance(attributes, reference.kind, reference.address, planned.id)
 
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> Attributes | Diagnostic | None:
+        """What opening an ephemeral instance gives; None while that is not known."""
+        return ephemeral.of_plan(self, block, at, desired)
+
     # -- the walk -------------------------------------------------------------------------------
 
     def build(self) -> BuildResult:
@@ -175,6 +179,8 @@ class Builder:
         """One node in one instance of its module."""
         if node.sort in ("managed", "data"):
             self._block(evaluation, self.program.blocks[node], wanted)
+        elif node.sort == ephemeral.MODE:
+            self._open(evaluation, self.program.blocks[node])
         elif node.sort == "local":
             evaluation.local(node.name)
         elif node.sort == "variable":
@@ -184,6 +190,13 @@ class Builder:
         elif node.sort == "module" and self._failed(evaluation, node, evaluation.module.calls[node.name]):
             # as below: what was in it stays as it is
             wanted |= {a for a in self.state.instances if _is_below(a, evaluation.path, node.name)}
+
+    def _open(self, evaluation: Evaluation, block: CompiledBlock) -> None:
+        if self._failed(evaluation, block.node, block):
+            return
+        for key in evaluation.expansion(block).keys:
+            if self.selection.wants_instance(evaluation.address(block, key)):
+                evaluation.opened(block, key)
 
     def _failed(self, evaluation: Evaluation, node: NodeId, block: CompiledBlock | CompiledCall) -> bool:
         """Whether the instances of a block cannot be told, now or ever."""

@@ -339,11 +339,11 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         after_sensitive=desired.sensitive,
         of_check=block.block.check is not None,
     )
-    pending = sorted(a for a in desired.reads if _pending(builder, a))
-    there_later = host is not None and host in pending
-    if not is_known(desired.attributes) or there_later or (pending and (block.depends_on or base.of_check)):
+    waiting = sorted(a for a in desired.reads if pending(builder, a))
+    there_later = host is not None and host in waiting
+    if not is_known(desired.attributes) or there_later or (waiting and (block.depends_on or base.of_check)):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
-        why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
+        why = "what it selects is known only after apply" if not waiting else f"{waiting[0]} changes first"
         cause = Cause(why, range=block.block.range)
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
         change = with_fields(base, action=Action.READ, after=after, after_sensitive=sensitive, causes=(cause,))
@@ -366,7 +366,7 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         builder.keep(change, Planned(given, sensitive, str(given.get("id", address)), host))
 
 
-def _pending(builder: Builder, address: str) -> bool:
+def pending(builder: Builder, address: str) -> bool:
     """Whether an instance is to be made, or changed: reading before that would show what it was."""
     planned: Planned | None = builder.planned.get(address)
     change = builder.kept.get(address)

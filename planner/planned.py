@@ -12,12 +12,13 @@ from hythe.value import Unknown
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
-    """A data source to read before the plan can be finished."""
+    """A data source to read, or an ephemeral block to open, before the plan can be finished."""
 
     address: str
     kind: str
     attributes: Attributes
     host: str | None
+    ephemeral: bool = False
 
 
 @dataclass(slots=True)

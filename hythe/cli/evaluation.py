@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hythe.modules.config import Config
+    from hythe.planner.expand import Desired
     from hythe.planner.program import CompiledBlock, Program
     from hythe.provider.registry import Registry
     from hythe.state.model import State
@@ -39,6 +40,9 @@ class StateWorld:
             attributes = expose(block.schema, known.attributes, known.sensitive, self._resolve)
             found = self._values[address] = Instance(attributes, known.kind, address, known.id)
         return found
+
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> None:
+        """Nothing: ephemeral values are there only while a plan is made or applied."""
 
     def _resolve(self, reference: Reference) -> Value:
         at = parse_address(reference.address)

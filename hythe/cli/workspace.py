@@ -229,6 +229,7 @@ class Workspace:
             lock=lock,
             sink=sink,
             parallelism=parallelism,
+            remember_secrets=remember_secrets,
         )
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:

@@ -49,7 +49,7 @@ class Command(Kind):
 
     name = "command"
     model = CommandModel
-    data_model = CommandData
+    data_model = ephemeral_model = CommandData
     unique_name = False
     concurrency = _AT_ONCE
 

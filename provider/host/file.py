@@ -50,7 +50,7 @@ class File(Kind):
 
     name = "file"
     model = FileModel
-    data_model = FileData
+    data_model = ephemeral_model = FileData
     unique_name = False
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
