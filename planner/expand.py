@@ -116,7 +116,7 @@ class Evaluation:
         data: dict[str, dict[str, CompiledBlock]] = {}
         for (mode, kind, name), block in self.module.blocks.items():
             (managed if mode == "managed" else data).setdefault(kind, {})[name] = block
-        settings = {"workspace": "default"}
+        settings = {"workspace": self.shared.project.workspace}
         return {
             **{kind: Kinds(self, blocks) for kind, blocks in managed.items()},
             "var": Computed(self.variable, self.module.declared.variables),
