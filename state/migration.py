@@ -35,7 +35,7 @@ class Copy:
             # nothing would be lost by leaving it
             return False
         if theirs.pending and _content(mine) != _content(theirs):
-            self._refuse("holds operations that an interrupted run left open: run `hythe apply` there first")
+            self._refuse("holds operations that an interrupted run left open, which would be forgotten")
         if mine.state.lineage != theirs.state.lineage:
             if _is_empty(theirs):
                 return True
@@ -66,7 +66,8 @@ class Copy:
         named = f'The state of the workspace "{self.workspace}"' if self.workspace != "default" else "The state"
         text = (
             f"{named} in {self.source.where} is not copied, as {self.target.where} {why}. Nothing was changed. If what "
-            "is there is the right one, `hythe init --reconfigure` goes on with it; else move it away first."
+            "is there is the right one, `hythe init --reconfigure` goes on with it; if it is only what was left behind "
+            "when the state moved away from there, remove it first."
         )
         raise DiagnosticError(error(REFUSED, text))
 

@@ -3,7 +3,7 @@
 A backend is a module with
 
 * ``Settings``, a pydantic model of the arguments that its block takes; those that are secret are SecretStr, or
-  declared with ``json_schema_extra={"sensitive": True}``,
+  declared with ``repr=False`` or ``json_schema_extra={"sensitive": True}``,
 * ``open_storage(settings, root, environment)``, which gives the :class:`~hythe.state.backends.base.Storage`,
 * where that is worth it ``place(settings)``: what of the settings decides where the states are. By default that is
   everything but the secrets.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from hythe.cli.context import Cli, fail
 from hythe.cli.folder import drop, keep, read_kept
+from hythe.cli.logs_setup import remember_secrets
 from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def open_chosen(cli: Cli, chosen: Chosen) -> Storage:
         )
         raise fail("Backend not usable", text) from None
     storage: Storage = backend_module(chosen.label).open_storage(settings, cli.root, cli.environment)
+    # what the backend found in addresses and in the environment
+    remember_secrets(getattr(storage, "secrets", ()))
     return storage
 
 
@@ -160,6 +163,8 @@ def secret_arguments(model: type[BaseModel]) -> frozenset[str]:
 
 def _is_secret(name: str, spec: Any) -> bool:
     extra = spec.json_schema_extra
+    if spec.repr is False:
+        return True
     if isinstance(extra, dict) and (extra.get("sensitive") or extra.get("hythe", {}).get("sensitive")):
         return True
     return "Secret" in str(spec.annotation) or _SECRET_NAMES.search(name) is not None

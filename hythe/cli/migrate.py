@@ -46,7 +46,7 @@ def prepare(workspace: Workspace, request: BackendRequest) -> None:
         open_chosen(workspace.cli, new)
         remember(workspace.root, new)
         return
-    storage = open_chosen(workspace.cli, new)
+    storage = workspace.prepared(open_chosen(workspace.cli, new))
     if not (request.migrate or request.force_copy):
         refuse_change(workspace, config, old, new, storage)
     elif old is not None or stranded(workspace, storage):
@@ -82,7 +82,7 @@ def _migrate(workspace: Workspace, old: Chosen, new: Chosen, target: Storage, re
         # what was not written down is as it is now
         arguments = {**{n: v for n, v in new.arguments.items() if n in old.unkept}, **old.arguments}
         old = replace(old, arguments=arguments)
-    source = open_chosen(cli, old)
+    source = workspace.prepared(open_chosen(cli, old))
     with ExitStack() as stack:
         copies = []
         for name in source.workspaces():

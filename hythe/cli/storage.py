@@ -122,11 +122,9 @@ def stranded(workspace: Workspace, storage: Storage) -> list[tuple[str, int]]:
     from hythe.state.backends import local
 
     out = []
-    beside = local.open_storage(None, workspace.root, workspace.cli.environment)
+    beside = workspace.prepared(local.open_storage(None, workspace.root, workspace.cli.environment))
     for name in beside.workspaces():
         backend = beside.backend(name)
-        if not (os.path.exists(backend.path) or os.path.exists(backend.journal)):
-            continue
         if storage.name == beside.name and storage.backend(name).where == backend.where:
             continue
         loaded = workspace.store_in(backend).read()

@@ -145,8 +145,12 @@ class Workspace:
         from hythe.cli.storage import open_storage
 
         if self._storage is None:
-            self._storage = open_storage(self)
+            self._storage = self.prepared(open_storage(self))
         return self._storage
+
+    def prepared(self, storage: Storage) -> Storage:
+        """A storage as this configuration uses it: whatever is to be around all of its states goes here."""
+        return storage
 
     @property
     def store(self) -> StateStore:

@@ -41,7 +41,9 @@ def list_command(cli: Cli, /, **unused: object) -> int:
     for name in Workspace(cli).storage.workspaces():
         cli.say(f"{'*' if name == current else ' '} {name}")
     if forced:
-        cli.say(f"\nThe workspace is {current}, as the environment variable {WORKSPACE_VARIABLE} says.")
+        # apart from the list, which programs read
+        cli.out.flush()
+        cli.err.write(f"The workspace is {current}, as the environment variable {WORKSPACE_VARIABLE} says.")
     return FINE
 
 
