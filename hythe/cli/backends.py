@@ -174,7 +174,7 @@ def without_passwords(value: Any) -> Any:
     """A value without the passwords in addresses (``scheme://user:password@host``) and connection strings."""
     if not isinstance(value, str):
         return value
-    value = re.sub(r"(://[^:/?#@\s]*):[^@\s]*@", r"\1@", value)
+    value = re.sub(r"(://[^:/?#@\s]*):[^/?#\s]*@", r"\1@", value)
     return re.sub(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1", value)
 
 
@@ -199,7 +199,7 @@ def secrets_in(label: str, arguments: Mapping[str, Any], marked: Iterable[str]) 
     out = [v for n, v in arguments.items() if n in hidden]
     for value in arguments.values():
         if isinstance(value, str):
-            out += re.findall(r"://[^:/?#@\s]*:([^@\s]+)@", value)
+            out += re.findall(r"://[^:/?#@\s]*:([^/?#\s]+)@", value)
             out += [found.strip("'") for found in re.findall(r"(?i)password\s*=\s*('[^']+'|[^\s&']+)", value)]
     return out
 
