@@ -46,7 +46,7 @@ _LABELS = {
     "module": ("name",),
     "check": ("name",),
 }
-BACKENDS = ("local",)
+BACKENDS = ("http", "local", "pg", "postgres", "postgresql")
 """The places that can keep state, as the ``backend`` block names them."""
 
 CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "providers")
@@ -409,8 +409,8 @@ def _settings(body: Body, block: Block, before: Settings, found: list[Diagnostic
         label = nested.labels[0].text if nested.labels else ""
         if nested.type == "backend" and label not in BACKENDS:
             hint = did_you_mean(label, BACKENDS) or f" There are {', '.join(BACKENDS[:-1])} and {BACKENDS[-1]}."
+            # it is kept all the same: that the state is elsewhere must not be forgotten
             found.append(error("Unsupported backend", f'There is no backend "{label}".{hint}', place))
-            continue
         blocks[nested.type] = SettingsBlock(label, nested.body, place)
     return Settings(text(inner, "project", found) or before.project, blocks["backend"], blocks["encryption"])
 

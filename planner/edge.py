@@ -31,6 +31,7 @@ from hythe.provider.guard import diagnostics_of
 from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import Attributes, Observed, Project, ReadContext
 from hythe.provider.registry import Registry
+from hythe.state.backends.base import DEFAULT_WORKSPACE
 from hythe.state.model import InstanceState, State
 from hythe.value import Value
 
@@ -39,12 +40,13 @@ _NO_SECRETS = frozenset({"mode", "owner", "group"})
 """What ephemeral files have that logs need."""
 
 
-def project_of(config: Config) -> Project:
-    """The project's name: as set, else that of its folder; its suffix tells checkouts apart."""
+def project_of(config: Config, workspace: str = DEFAULT_WORKSPACE) -> Project:
+    """The project's name: as set, else that of its folder; its suffix tells checkouts and workspaces apart."""
     root = os.path.realpath(config.root)
     name = config.settings.project or os.path.basename(root) or "root"
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "project"
-    return Project(name[:32], sha256(root.encode()).hexdigest()[:6], root)
+    whose = root if workspace == DEFAULT_WORKSPACE else f"{root}\n{workspace}"
+    return Project(name[:32], sha256(whose.encode()).hexdigest()[:6], root, workspace)
 
 
 @dataclass(slots=True)
@@ -61,6 +63,12 @@ class Session:
     parallelism: int = 10
     remember_secrets: Callable[[Iterable[object]], None] = lambda values: None
     """Is told values that no log may show and that the plan does not have."""
+    workspace: str = DEFAULT_WORKSPACE
+
+    @property
+    def project(self) -> Project:
+        """Who asks."""
+        return project_of(self.config, self.workspace)
 
 
 @dataclass(slots=True)
@@ -83,7 +91,7 @@ def make_plan(session: Session, state: State, options: PlanOptions) -> Outcome:
     if has_errors(found):
         return Outcome(None, found, program)
     started = session.now()
-    project = project_of(session.config)
+    project = session.project
     moving = moved(session.config.module, state)
     found += moving.diagnostics
     state = moving.state
@@ -233,6 +241,7 @@ def _assemble(
         complete=not (options.targets or options.excludes),
         moves=tuple(sorted(moving.names.items())),
         deferred=result.deferred,
+        workspace=session.workspace,
     )
 
 
@@ -250,7 +259,7 @@ def make_evaluator(session: Session, plan: Plan, outcome: Outcome | None = None)
     reader = reader or RecordingReader(session.config.root)
     started = datetime.fromisoformat(plan.created.replace("Z", "+00:00"))
     environment = _environment(reader, session.config.root, started, unknown_impure=False)
-    project = project_of(session.config)
+    project = session.project
 
     def open_(state: State, request: DataRequest) -> Attributes | Diagnostic:
         return _read_data(session, state, request, project)

@@ -120,7 +120,7 @@ class Evaluation:
         for (mode, kind, name), block in self.module.blocks.items():
             blocks[mode].setdefault(kind, {})[name] = block
         kinds = {mode: {k: Kinds(self, named) for k, named in found.items()} for mode, found in blocks.items()}
-        settings = {"workspace": "default"}
+        settings = {"workspace": self.shared.project.workspace}
         return {
             **kinds["managed"],
             "var": Computed(self.variable, self.module.declared.variables),

@@ -144,6 +144,7 @@ class Plan:
     display order and hold no-ops too; ``drift`` tells what changed in the world since the last apply.
     ``moves`` are pairs of an old and a new address.
     ``deferred`` lists blocks whose instances are only known during apply.
+    ``workspace`` is the one it was made in, and the only one that it is for.
     """
 
     version: str
@@ -160,6 +161,7 @@ class Plan:
     prior: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = True
     moves: tuple[tuple[str, str], ...] = ()
+    workspace: str = "default"
 
     @property
     def actions(self) -> tuple[Change, ...]:

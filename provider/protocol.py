@@ -64,11 +64,12 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Who asks: names that defaults are made of. ``suffix`` tells two checkouts of a name apart."""
+    """Who asks: names that defaults are made of. ``suffix`` tells checkouts and workspaces of a name apart."""
 
     name: str
     suffix: str
     root: str
+    workspace: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,11 @@ class PrepareContext:
         """The name of an object whose configuration gives none: project, block, key, suffix."""
         import re
 
-        parts = [self.project.name, self.block, *([] if self.key is None else [str(self.key)]), self.project.suffix]
+        parts = [self.project.name, self.block, *([] if self.key is None else [str(self.key)])]
+        end = f"-{self.project.suffix}"
         name = re.sub(r"[^a-z0-9_.-]+", "-", "-".join(parts).lower()).strip("-._")
-        return name[:63].rstrip("-._")
+        # what is too long loses its middle: the suffix tells it from those of other checkouts and workspaces
+        return name[: 63 - len(end)].rstrip("-._") + end
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,13 @@ class StateStore:
         """Open what was read for writing. The caller holds the lock since before reading."""
         return Session(self.backend, loaded, operation)
 
-    def write(self, loaded: Loaded, state: State) -> list[Diagnostic]:
-        """Replace what was read by ``state`` in one step (``state mv``, ``rm``, ``push``)."""
-        state.serial = max(state.serial, loaded.state.serial) + 1
+    def write(self, loaded: Loaded, state: State, *, keep_serial: bool = False) -> list[Diagnostic]:
+        """Replace what was read by ``state`` in one step (``state mv``, ``rm``, ``push``).
+
+        ``keep_serial``: it is the very state that is elsewhere, and must be known as that.
+        """
+        if not keep_serial:
+            state.serial = max(state.serial, loaded.state.serial) + 1
         data, _ = encode_snapshot(state, loaded.pending, loaded.digest)
         try:
             self.backend.write(data, serial=state.serial, keep_journal=False)

@@ -53,7 +53,9 @@ class StateWorld:
 class Expressions:
     """Evaluates expressions one by one."""
 
-    def __init__(self, config: Config, registry: Registry, variables: Mapping[str, Value], state: State) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, variables: Mapping[str, Value], state: State, workspace: str
+    ) -> None:
         from hythe.modules.language.functions.registry import Environment
         from hythe.modules.language.rendering import with_templates
         from hythe.planner.edge import project_of
@@ -71,7 +73,7 @@ class Expressions:
             variables,
             with_templates(environment),
             StateWorld(self.program, state),
-            project=project_of(config),
+            project=project_of(config, workspace),
             reader=reader,
             lock={},
         )

@@ -77,7 +77,7 @@ class _Importer:
 
     def __init__(self, cli: Cli, workspace: Workspace, at: Address, variables: Mapping[str, Any], state: State) -> None:
         self.cli, self.workspace, self.at, self.state = cli, workspace, at, state
-        self.expressions = Expressions(workspace.config(), workspace.registry, variables, state)
+        self.expressions = Expressions(workspace.config(), workspace.registry, variables, state, workspace.name)
         raise_errors(self.expressions.problems)
         self._check_address()
 
@@ -166,7 +166,7 @@ class _Importer:
 
         config = self.workspace.config()
         lock = lockfile.load(config.root)[0]
-        project = project_of(config)
+        project = project_of(config, self.workspace.name)
         return context_of(
             self.state, hosts, host, str(self.at), identity, project=project, base_dir=config.root, lock=lock
         )

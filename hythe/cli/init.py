@@ -3,55 +3,88 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
 from hythe.cli import options
-from hythe.cli.arguments import Command
-from hythe.cli.context import FAILED, FINE, Cli, fail
+from hythe.cli.arguments import Command, usage_error
+from hythe.cli.context import FAILED, FINE, Cli
+from hythe.cli.folder import make_folder
+from hythe.cli.migrate import BackendRequest, prepare
 from hythe.cli.workspace import Workspace, require_folder
 from hythe.diagnostic import DiagnosticError
-from hythe.modules.working import FOLDER, make_folder
+from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 
 @click.command(cls=Command)
 @options.read_input
 @options.switch("--upgrade", False, "Find anew what the lock file holds.")
+@options.switch("--backend", True, "See to the backend: =false leaves it alone.")
+@click.option(
+    "--backend-config",
+    "backend_config",
+    multiple=True,
+    metavar="NAME=VALUE|PATH",
+    help="An argument for the backend block, or a file of them; kept for later commands.",
+)
+@options.switch("--migrate-state", False, "Copy the states of all workspaces to the new backend.")
+@options.switch("--force-copy", False, "As --migrate-state, without asking.")
+@options.switch("--reconfigure", False, "Go on with the new backend as it is, and forget the old one.")
+@options.variables
 @options.state_path
+@options.locking
 @options.compact
 @options.no_color
 @click.pass_obj
-def command(
-    cli: Cli, *, input: bool, upgrade: bool, state_path: str | None, compact_warnings: bool, no_color: bool
-) -> int:
+def command(cli: Cli, /, *, upgrade: bool, backend: bool, state_path: str | None, **given: Any) -> int:
     """Prepare a folder, and check what it needs. Safe to run again."""
-    cli.compact_warnings = compact_warnings
+    cli.compact_warnings = given["compact_warnings"]
+    request = _request(given)
     require_folder(cli)
     workspace = Workspace(cli, state_path)
-    _make_folder(cli.root)
+    make_folder(cli.root)
     found = workspace.validate(fetch=True, upgrade=upgrade)
     cli.report(found)
     if any(d.is_error for d in found):
         return FAILED
+    kinds = sorted({b.kind for _, module in workspace.config().module.walk() for b in module.resources.values()})
+    if backend:
+        prepare(workspace, request)
     if upgrade:
         _upgrade(workspace)
-    kinds = sorted({b.kind for _, module in workspace.config().module.walk() for b in module.resources.values()})
-    state = workspace.read_state()
     cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
-    cli.say(f"State: {os.path.relpath(workspace.store.where, cli.root)}, {len(state.instances):,} objects.")
+    if backend:
+        _say_state(workspace)
     done = cli.out.paint("Hythe is ready here.", "bold", "green")
     cli.say(f"\n{done} hythe plan shows what would be done, hythe doctor checks engines and tools.")
     return FINE
 
 
-def _make_folder(root: str) -> None:
-    try:
-        make_folder(root)
-    except OSError as failure:
-        raise fail(
-            "Working folder not writable",
-            f"{os.path.join(root, FOLDER)} cannot be made: {failure.strerror}. Hythe keeps its files there.",
-        ) from None
+def _request(given: dict[str, Any]) -> BackendRequest:
+    migrate, reconfigure, force_copy = given["migrate_state"], given["reconfigure"], given["force_copy"]
+    if reconfigure and (migrate or force_copy):
+        usage_error("--reconfigure and --migrate-state (or --force-copy) exclude each other.")
+    return BackendRequest(
+        given["backend_config"],
+        migrate,
+        reconfigure,
+        force_copy,
+        ask=given["input"],
+        lock=given["lock"],
+        lock_timeout=given["lock_timeout"],
+    )
+
+
+def _say_state(workspace: Workspace) -> None:
+    cli = workspace.cli
+    state = workspace.read_state()
+    where = workspace.store.where
+    if workspace.store.backend.paths is not None:
+        where = os.path.relpath(where, cli.root)
+    if workspace.name != DEFAULT_WORKSPACE:
+        cli.say(f"Workspace: {workspace.name}.")
+    cli.say(f"State: {where}, {len(state.instances):,} objects.")
 
 
 def _upgrade(workspace: Workspace) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "output": "Show output values",
     "import": "Take an existing object into the state",
     "state": "Look at the state and change it (list, show, mv, rm, pull, push)",
+    "workspace": "Keep several states of one configuration apart (list, show, new, select, delete)",
     "console": "Evaluate expressions",
     "graph": "Print what depends on what",
     "test": "Run the tests of a configuration",
@@ -40,7 +41,7 @@ COMMANDS = {
 
 
 def _module(name: str) -> str:
-    reserved = {"import": "import_", "exec": "exec_"}
+    reserved = {"import": "import_", "exec": "exec_", "workspace": "workspaces"}
     return "hythe.cli." + reserved.get(name, name.replace("-", "_"))
 
 

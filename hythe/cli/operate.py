@@ -12,11 +12,20 @@ from hythe.cli.interrupt import StopSwitch
 from hythe.cli.logs_setup import debug, logged
 from hythe.cli.options import PlanRequest, plan_request
 from hythe.cli.views.operation import OperationView, open_operation
-from hythe.cli.workspace import Workspace, check_fresh, remember_plan_secrets, remember_state_secrets, require_folder
+from hythe.cli.workspace import (
+    Workspace,
+    check_fresh,
+    check_workspace,
+    has_configuration,
+    remember_plan_secrets,
+    remember_state_secrets,
+    require_folder,
+)
 from hythe.diagnostic import Diagnostic, DiagnosticError, has_errors, warning
 from hythe.planner.containment import is_announced, to_look_at_again
 from hythe.planner.explain import explain
 from hythe.planner.plan import Action
+from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
     from hythe.planner.edge import Outcome
@@ -73,6 +82,8 @@ class Operation:
         self.view.begin()
         with self._stack:
             try:
+                if self.workspace.name != DEFAULT_WORKSPACE:
+                    self.view.say(f"Workspace: {self.workspace.name}")
                 yield
             except DiagnosticError as failure:
                 self.view.report(failure.diagnostics)
@@ -96,7 +107,7 @@ class Operation:
     def plan(self) -> Plan | None:
         """Make the plan; None, its errors shown, when there is none. Raises DiagnosticError."""
         workspace = self.workspace
-        if not (self.request.destroy and workspace.read_state().instances):
+        if not has_configuration(self.cli) and not (self.request.destroy and workspace.read_state().instances):
             # destroying needs no configuration, only something to destroy
             require_folder(self.cli)
         if self._variables is None:
@@ -172,6 +183,7 @@ class Operation:
         """Carry the plan out. Returns the exit code; raises DiagnosticError when it is refused."""
         workspace = self.workspace
         if saved:
+            check_workspace(plan, workspace.name)
             self._variables = workspace.use_plan(plan, self.request.inputs)
             remember_plan_secrets(plan)
         loaded = self._open_state("apply", plan.lineage)

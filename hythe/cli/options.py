@@ -100,6 +100,12 @@ def inputs_in_order() -> tuple[tuple[str, str], ...]:
     return tuple(context.meta.get(INPUTS, ()))
 
 
+def inputs_now() -> tuple[tuple[str, str], ...]:
+    """The same, for what may run outside of a command."""
+    context = click.get_current_context(silent=True)
+    return tuple(context.meta.get(INPUTS, ())) if context is not None else ()
+
+
 def plan_request(options: dict[str, Any], *, destroy: bool) -> PlanRequest:
     """Take the planning options out of a command's. Refuses those that exclude each other."""
     request = PlanRequest(

@@ -1,37 +1,173 @@
-"""From settings to the place where state is kept."""
+"""From settings to the place where states are kept, and the guard that notices when it is another one."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from hythe.cli.context import Cli
-from hythe.diagnostic import Diagnostic, DiagnosticError
+from hythe.cli.context import raise_errors
+from hythe.diagnostic import Diagnostic, DiagnosticError, error
 
 if TYPE_CHECKING:
-    from hythe.modules.config import Config, SettingsBlock
+    from hythe.cli.backends import Chosen
+    from hythe.cli.workspace import Workspace
+    from hythe.modules.config import Config
     from hythe.state.backends.base import Storage
 
-DEFAULT_STATE = "hythe.state.json"
+CHANGED = "Backend configuration changed"
 
 
-def open_storage(cli: Cli, config: Config | None, given_path: str | None) -> Storage:
-    """The place that the settings name; ``given_path`` (--state) is a file all the same. Raises DiagnosticError."""
-    from hythe.state.backends.local import LocalStorage
+def open_storage(workspace: Workspace) -> Storage:
+    """The place that the settings name; --state is a file all the same. Raises DiagnosticError.
 
-    block = config.settings.backend if config is not None else None
-    path = given_path
-    if path is None and block is not None:
-        path = _local_path(cli, block)
-    return LocalStorage(os.path.join(cli.root, os.path.expanduser(path or DEFAULT_STATE)))
+    Refuses a place that is not the one used last: its states would be taken for all that there is.
+    """
+    from hythe.state.backends import local
+
+    cli = workspace.cli
+    if workspace.given_state is not None:
+        return local.LocalStorage(os.path.join(cli.root, os.path.expanduser(workspace.given_state)))
+    config, problems = workspace.peek()
+    old = _remembered(cli.root)
+    if config.settings.backend is None:
+        if old is None:
+            return local.open_storage(None, cli.root, cli.environment)
+        # the block may be in the part that cannot be read
+        raise_errors(problems)
+    from hythe.cli.backends import open_chosen, remember
+
+    new = configured(workspace, config, old)
+    storage = open_chosen(cli, new)
+    refuse_change(workspace, config, old, new, storage)
+    # whoever may only read can do so all the same
+    with contextlib.suppress(DiagnosticError):
+        remember(cli.root, new)
+    return storage
 
 
-def _local_path(cli: Cli, block: SettingsBlock) -> str | None:
-    from hythe.modules.blocks import check_shape, text
+def refuse_change(workspace: Workspace, config: Config, old: Chosen | None, new: Chosen, storage: Storage) -> None:
+    """Refuse a backend that is not the one used last. Raises DiagnosticError."""
+    if old is not None:
+        if not _same(workspace, config, old, new):
+            raise DiagnosticError(_changed(workspace, config, old, new))
+        return
+    left = stranded(workspace, storage)
+    if left:
+        raise DiagnosticError(_left_behind(config, new, left))
 
-    found: list[Diagnostic] = []
-    check_shape(block.body, 'The backend "local"', ("path",), (), found)
-    path = text(block.body, "path", found)
-    if found:
-        raise DiagnosticError(*found)
-    return path
+
+def _remembered(root: str) -> Chosen | None:
+    # most have none: what reads it need not be loaded
+    if not os.path.exists(os.path.join(root, ".hythe", "backend.json")):
+        return None
+    from hythe.cli.backends import remembered
+
+    return remembered(root)
+
+
+def configured(
+    workspace: Workspace,
+    config: Config,
+    old: Chosen | None,
+    given: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Chosen:
+    """The backend of the configuration as it is evaluated in a workspace. Raises DiagnosticError.
+
+    ``given`` is what --backend-config gave; by default what it gave before.
+    """
+    from hythe.cli.backend_block import BlockReader
+    from hythe.cli.options import inputs_now
+
+    reader = BlockReader(workspace.cli, config, inputs_now(), workspace.values)
+    chosen = reader.read(
+        workspace.name if name is None else name, given_before(config, old) if given is None else given
+    )
+    raise_errors(reader.found)
+    return chosen
+
+
+def given_before(config: Config, old: Chosen | None) -> Mapping[str, Any]:
+    """What --backend-config gave for the backend that the configuration names."""
+    from hythe.cli.backends import ALIASES
+
+    block = config.settings.backend
+    if old is None or block is None or ALIASES.get(block.label, block.label) != old.label:
+        return {}
+    return old.given
+
+
+def check_block(workspace: Workspace, config: Config) -> list[Diagnostic]:
+    """What is wrong with the backend block as far as it shows without values and connections."""
+    if config.settings.backend is None:
+        return []
+    from hythe.cli.backend_block import BlockReader
+    from hythe.cli.options import inputs_now
+
+    reader = BlockReader(workspace.cli, config, inputs_now(), workspace.values, lenient=True)
+    try:
+        reader.read(workspace.name, {})
+    except DiagnosticError as failure:
+        reader.found += [d.at(config.settings.backend.range) for d in failure.diagnostics]
+    return reader.found
+
+
+def stranded(workspace: Workspace, storage: Storage) -> list[tuple[str, int]]:
+    """The workspaces with objects in the files of whoever sets nothing, each with their number.
+
+    Those that ``storage`` has at the very same place are none.
+    """
+    from hythe.state.backends import local
+
+    out = []
+    beside = workspace.prepared(local.open_storage(None, workspace.root, workspace.cli.environment))
+    for name in beside.workspaces():
+        backend = beside.backend(name)
+        if storage.name == beside.name and storage.backend(name).where == backend.where:
+            continue
+        loaded = workspace.store_in(backend).read()
+        if not loaded.state.is_empty or loaded.pending:
+            out.append((name, len(loaded.state.instances) + len(loaded.state.deposed)))
+    return out
+
+
+def _same(workspace: Workspace, config: Config, old: Chosen, new: Chosen) -> bool:
+    from hythe.cli.backends import same_place
+
+    if same_place(old, new):
+        return True
+    # an argument may hold the workspace's name
+    return old.workspace != new.workspace and same_place(old, configured(workspace, config, old, name=old.workspace))
+
+
+_WHAT_TO_DO = (
+    "`hythe init --migrate-state` copies the states of all workspaces there; `hythe init --reconfigure` goes on with "
+    "what is there, and leaves the old states alone."
+)
+
+
+def _changed(workspace: Workspace, config: Config, old: Chosen, new: Chosen) -> Diagnostic:
+    from hythe.cli.backends import described, difference
+
+    block = config.settings.backend
+    place = block.range if block is not None else None
+    if workspace.from_plan:
+        text = f"The plan was made when the state was in {described(new)}, and it is in {described(old)} now."
+        return error("Plan for another backend", f"{text} Make a new plan.", None)
+    text = f"The state was in {described(old)}, and the configuration says {described(new)} now."
+    return error(CHANGED, f"{text}{difference(old, new)} {_WHAT_TO_DO}", place)
+
+
+def _left_behind(config: Config, new: Chosen, left: list[tuple[str, int]]) -> Diagnostic:
+    from hythe.cli.backends import described
+    from hythe.state.backends.local import DEFAULT_STATE
+
+    assert config.settings.backend is not None
+    count = sum(number for _, number in left)
+    names = [name for name, _ in left]
+    where = "" if names == ["default"] else f" (workspaces: {', '.join(names)})"
+    objects = f"{count:,} object{'' if count == 1 else 's'}"
+    text = f"{DEFAULT_STATE} here holds a state with {objects}{where}, and the configuration says {described(new)} now."
+    return error(CHANGED, f"{text} {_WHAT_TO_DO}", config.settings.backend.range)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hythe.planner.plan import Plan
     from hythe.provider.hosts import Hosts
     from hythe.provider.registry import Registry
-    from hythe.state.backends.base import Storage
+    from hythe.state.backends.base import Backend, Storage
     from hythe.state.model import State
     from hythe.state.settle import Settled
     from hythe.state.store import Loaded, StateStore
@@ -38,13 +38,29 @@ class Workspace:
     def __init__(self, cli: Cli, state_path: str | None = None) -> None:
         self.cli = cli
         self.root = cli.root
-        self.name = DEFAULT_WORKSPACE
-        self._given_state = state_path
+        self.given_state = state_path
+        self.values: Mapping[str, Value] | None = None
+        """The root variables, once they are known."""
+        self.from_plan = False
+        """Whether the configuration is that of a saved plan."""
+        self._name: str | None = None
         self._config: Config | None = None
         self._registry: Registry | None = None
         self._hosts: Hosts | None = None
         self._storage: Storage | None = None
         self._store: StateStore | None = None
+
+    @property
+    def name(self) -> str:
+        """Which workspace it is: as HYTHE_WORKSPACE says, else as chosen by ``workspace select``.
+
+        Raises DiagnosticError for what cannot be a name.
+        """
+        if self._name is None:
+            from hythe.cli.folder import chosen_workspace
+
+            self._name = chosen_workspace(self.cli)[0]
+        return self._name
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -60,6 +76,14 @@ class Workspace:
         """Work with this configuration; diagnostics quote its texts."""
         self._config = config
         self.cli.sources = sources_of(config.files, config.root)
+
+    def peek(self) -> tuple[Config, list[Diagnostic]]:
+        """The configuration as far as it can be read, for what needs its settings only."""
+        if self._config is not None:
+            return self._config, []
+        from hythe.modules.loader import load
+
+        return load(self.root)
 
     def config(self) -> Config:
         """The configuration; warnings are shown. Raises DiagnosticError when it has errors."""
@@ -83,12 +107,13 @@ class Workspace:
 
         ``fetch`` fetches modules that are missing, ``upgrade`` all of them anew.
         """
+        from hythe.cli.storage import check_block
         from hythe.planner.program import compile_config
 
         config, found = self.install(upgrade=upgrade) if fetch else self.load()
         if not any(d.is_error for d in found):
             _, more = compile_config(config, self.registry)
-            found = [*found, *more]
+            found = [*found, *more, *check_block(self, config)]
         return found
 
     def variables(self, inputs: Sequence[tuple[str, str]], *, ask: bool) -> Mapping[str, Value]:
@@ -109,6 +134,7 @@ class Workspace:
         self.cli.report([*found, *more])
         _, hidden = variables.storable(config, values)
         remember_secrets(_plain(values[n]) for n in hidden)
+        self.values = values
         return values
 
     # -- state ----------------------------------------------------------------------------------
@@ -119,23 +145,28 @@ class Workspace:
         from hythe.cli.storage import open_storage
 
         if self._storage is None:
-            config = self._config
-            if config is None and self._given_state is None:
-                from hythe.modules.loader import load
-
-                config = load(self.root)[0]
-            self._storage = open_storage(self.cli, config, self._given_state)
+            self._storage = self.prepared(open_storage(self))
         return self._storage
+
+    def prepared(self, storage: Storage) -> Storage:
+        """A storage as this configuration uses it: whatever is to be around all of its states goes here."""
+        return storage
 
     @property
     def store(self) -> StateStore:
-        """The state store. Its connections are closed when the command ends."""
+        """The state store of this workspace; a file that --state names belongs to whichever it is."""
+        if self._store is None:
+            name = self.name if self.given_state is None else DEFAULT_WORKSPACE
+            self._store = self.store_in(self.storage.backend(name))
+        return self._store
+
+    def store_in(self, backend: Backend) -> StateStore:
+        """The store in a backend. Its connections are closed when the command ends."""
         from hythe.state.store import StateStore
 
-        if self._store is None:
-            self._store = StateStore(self.storage.backend(self.name))
-            self.cli.closing.callback(self._store.close)
-        return self._store
+        store = StateStore(backend)
+        self.cli.closing.callback(store.close)
+        return store
 
     @contextmanager
     def locked(self, operation: str, lock: bool = True, timeout: float = 0.0) -> Iterator[StateStore]:
@@ -196,6 +227,7 @@ class Workspace:
         config, found = load_texts(plan.config.root, plan.config.files, ParseCache(self.root).parse)
         raise_errors(found)
         self.use(config)
+        self.from_plan = True
         given, problems = variables.collect(config, inputs, self.cli.environment)
         fixed = [name for name, _ in _named(inputs) if name in plan.config.variables]
         if fixed:
@@ -207,7 +239,8 @@ class Workspace:
         stored = {n: InputValue(v, "the plan") for n, v in plan.config.variables.items()}
         values, more = variables.resolve(config, {**stored, **ephemeral}, lambda *unused: [])
         raise_errors(more)
-        return _mark_sensitive(values, plan.config.sensitive_variables)
+        self.values = _mark_sensitive(values, plan.config.sensitive_variables)
+        return self.values
 
     # -- plan and apply -------------------------------------------------------------------------
 
@@ -230,6 +263,7 @@ class Workspace:
             sink=sink,
             parallelism=parallelism,
             remember_secrets=remember_secrets,
+            workspace=self.name,
         )
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
@@ -243,7 +277,7 @@ class Workspace:
             loaded.pending,
             self.registry,
             hosts,
-            project=project_of(config),
+            project=project_of(config, self.name),
             base_dir=config.root,
             last_record=loaded.last_record,
             sink=sink,
@@ -276,7 +310,7 @@ class Workspace:
         """Carry a plan out. What it learns for the lock file is kept, whatever else fails."""
         from hythe.modules import lockfile
         from hythe.planner.apply import apply
-        from hythe.planner.edge import make_evaluator, project_of
+        from hythe.planner.edge import make_evaluator
 
         evaluator = make_evaluator(session, plan, outcome)
         writing = store.begin(loaded, plan.mode.value)
@@ -288,7 +322,7 @@ class Workspace:
             session.registry,
             session.hosts,
             evaluator,
-            project=project_of(session.config),
+            project=session.project,
             base_dir=session.config.root,
             lock=session.lock,
             remember_lock=learnt.__setitem__,
@@ -302,6 +336,16 @@ class Workspace:
             except DiagnosticError as failure:
                 result.diagnostics += failure.diagnostics
         return result
+
+
+def check_workspace(plan: Plan, name: str) -> None:
+    """Refuse a saved plan that was made in another workspace. Raises DiagnosticError."""
+    if plan.workspace != name:
+        raise fail(
+            "Plan for another workspace",
+            f'The plan was made in the workspace "{plan.workspace}", and this is "{name}". Make a new plan here, or go '
+            f"there with `hythe workspace select {plan.workspace}`.",
+        )
 
 
 def check_fresh(plan: Plan, state: State) -> None:
@@ -390,15 +434,19 @@ def remember_plan_secrets(plan: Plan) -> None:
     remember_secrets(plan.config.variables.get(n) for n in plan.config.sensitive_variables)
 
 
-def require_folder(cli: Cli) -> None:
-    """Refuse to work in a folder without configuration. Raises DiagnosticError."""
+def has_configuration(cli: Cli) -> bool:
+    """Whether the folder holds a configuration. Raises DiagnosticError when it cannot be listed."""
     from hythe.modules.files import is_configuration
 
     try:
-        names = os.listdir(cli.root)
+        return any(map(is_configuration, os.listdir(cli.root)))
     except OSError as failure:
         raise fail("Folder not readable", f"{cli.root} cannot be listed: {failure.strerror}.") from None
-    if not any(is_configuration(n) for n in names):
+
+
+def require_folder(cli: Cli) -> None:
+    """Refuse to work in a folder without configuration. Raises DiagnosticError."""
+    if not has_configuration(cli):
         raise fail(
             "No configuration files",
             f"There is no configuration (*.hcl) in {cli.root}. Write one there, or name another folder with --chdir.",

@@ -13,12 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from hythe.diagnostic import DiagnosticError, error
 from hythe.state import lock as locking
 from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, Paths, Records, Storage
 from hythe.state.frames import JournalFile, decode_journal, sync_folder
+
+if TYPE_CHECKING:
+    from hythe.state.backends.local_settings import Settings as LocalSettings
+
+DEFAULT_STATE = "hythe.state.json"
 
 
 def _nothing(step: str) -> None:
@@ -186,17 +192,48 @@ class LocalStorage(Storage):
         return LocalBackend(os.path.join(self.folder, workspace, os.path.basename(self.path)))
 
     def workspaces(self) -> list[str]:
-        """Those with a folder."""
+        """Those with a folder that holds a state, or the journal of one that was never finished."""
         try:
             names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir()]
-        except OSError:
+        except FileNotFoundError:
             names = []
-        return sorted({DEFAULT_WORKSPACE, *names})
+        except OSError as failure:
+            text = f"{self.folder} cannot be listed: {failure.strerror or failure}. Check its permissions."
+            raise DiagnosticError(error("Workspaces not readable", text)) from failure
+        there = {n for n in names if any(map(os.path.exists, (self.backend(n).path, self.backend(n).journal)))}
+        return sorted({DEFAULT_WORKSPACE} | there)
 
     @property
     def where(self) -> str:
         """The path of the default workspace's state."""
         return self.path
+
+
+def __getattr__(name: str) -> Any:
+    # pydantic takes a while to load, and most users set nothing
+    if name == "Settings":
+        from hythe.state.backends.local_settings import Settings
+
+        return Settings
+    raise AttributeError(name)
+
+
+def open_storage(settings: LocalSettings | None, root: str, environment: Mapping[str, str]) -> LocalStorage:
+    """The files that the settings name, relative to ``root``; None is for whoever sets nothing."""
+    path = (settings.path if settings is not None else None) or DEFAULT_STATE
+    folder = settings.workspace_dir if settings is not None else None
+    return LocalStorage(_full(root, path), None if folder is None else _full(root, folder))
+
+
+def place(settings: LocalSettings | None) -> dict[str, str]:
+    """What of the settings decides which files are meant. Different spellings of one path are the same."""
+    path = os.path.normpath((settings.path if settings is not None else None) or DEFAULT_STATE)
+    folder = settings.workspace_dir if settings is not None else None
+    return {"path": path, "workspace_dir": os.path.normpath(folder) if folder else LocalStorage(path).folder}
+
+
+def _full(root: str, path: str) -> str:
+    return os.path.join(root, os.path.expanduser(path))
 
 
 def _records(path: str) -> Records:
