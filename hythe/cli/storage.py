@@ -21,6 +21,8 @@ def open_storage(cli: Cli, config: Config | None, given_path: str | None) -> Sto
 
     block = config.settings.backend if config is not None else None
     path = given_path
+    if path is None and block is not None and block.label == "pg":
+        return _open_pg(cli, block)
     if path is None and block is not None:
         path = _local_path(cli, block)
     return LocalStorage(os.path.join(cli.root, os.path.expanduser(path or DEFAULT_STATE)))
@@ -35,3 +37,21 @@ def _local_path(cli: Cli, block: SettingsBlock) -> str | None:
     if found:
         raise DiagnosticError(*found)
     return path
+
+
+def _open_pg(cli: Cli, block: SettingsBlock) -> Storage:
+    from pydantic import ValidationError
+
+    from hythe.cli.context import fail
+    from hythe.modules.blocks import static_text
+    from hythe.modules.syntax.tree import Literal
+    from hythe.state.backends.pg import Settings, open_storage
+
+    values = {name: attribute.expression for name, attribute in block.body.attributes.items()}
+    given = {n: v.value if isinstance(v, Literal) else static_text(v) for n, v in values.items()}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as failure:
+        names = ", ".join(sorted({str(e["loc"][0]) for e in failure.errors() if e["loc"]}))
+        raise fail("Invalid backend setting", f'The backend "pg" does not take {names} like that.') from None
+    return open_storage(settings, cli.root, cli.environment)
