@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, LeaseLost, Records, Storage, Version
+from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, LeaseLost, Records, ServerFailed, Storage, Version
 from hythe.state.backends.pg import journal as journals
 from hythe.state.backends.pg import lease as leases
 from hythe.state.backends.pg import tables
-from hythe.state.backends.pg.failures import StateServerFailed, reading, writing
+from hythe.state.backends.pg.failures import reading, writing
 from hythe.state.backends.pg.link import Link
 from hythe.state.backends.pg.settings import Settings, Target, resolve
 from hythe.state.journal import JournalDamaged
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
 Result = TypeVar("Result")
+
+_LOCK = "Leave out --lock=false"
 
 _CURRENT = (
     "SELECT states.journal, snapshots.data FROM {schema}.states "
@@ -264,7 +266,7 @@ class PgBackend(Backend):
             query = "SELECT id FROM {schema}.states WHERE workspace = %s"
             row = self._execute(connection, query, (self.workspace,)).fetchone()
             if row is None:
-                raise StateServerFailed(*self._meanwhile("the workspace was deleted"))
+                raise ServerFailed("the workspace was deleted meanwhile", _LOCK)
             return int(row[0])
 
         with writing(self.target):
@@ -308,7 +310,7 @@ class PgBackend(Backend):
         found, grip = row.fetchone(), self._grip
         if found is None or (grip is not None and tuple(found) != (grip.token, grip.lock_id)):
             self._lost(connection)
-        raise StateServerFailed(*self._meanwhile("another process wrote its journal"))
+        raise ServerFailed("another process wrote it while this one was at work without a lock", _LOCK)
 
     def _lost(self, connection: Connection[Any]) -> NoReturn:
         seen = leases.look(connection, self.target, self.workspace)
@@ -319,12 +321,6 @@ class PgBackend(Backend):
         else:
             how = f"it is held by {seen.holder or 'another process'} now (lock {seen.lock_id})"
         raise LeaseLost(f"the lock on {self.where} was lost: {how}")
-
-    def _meanwhile(self, what: str) -> tuple[str, Any]:
-        from hythe.diagnostic import error
-
-        text = f"{what} while this one was at work without a lock"
-        return text, error("State changed meanwhile", f"This is about {self.where}: {text}.")
 
 
 class PgStorage(Storage):

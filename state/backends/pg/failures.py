@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
+from hythe.state.backends.base import ServerFailed
 
 if TYPE_CHECKING:
     from hythe.state.backends.pg.settings import Target
@@ -61,7 +61,7 @@ def diagnose(failure: BaseException, target: Target) -> Diagnostic:
     if isinstance(failure, psycopg.errors.InsufficientPrivilege):
         text += f" Whoever keeps state needs USAGE of schema {target.schema} and its tables, and CREATE to make them."
         return error("State database not permitted", text)
-    if code is None and isinstance(failure, psycopg.Error):
+    if code is None and is_passing(failure):
         return _not_connected(text, said)
     return error("State database failed", f"{text} Nothing was changed by this. See the server's log.")
 
@@ -80,14 +80,6 @@ def _not_connected(text: str, said: str) -> Diagnostic:
         return error("State server not trusted", text)
     text += " Check that the server runs and can be reached from here, and what conn_str says of host and port."
     return error("State server not reachable", text)
-
-
-class StateServerFailed(OSError):
-    """Writing did not work. ``diagnostic`` tells all of it."""
-
-    def __init__(self, said: str, diagnostic: Diagnostic) -> None:
-        super().__init__(errno.EIO, said)
-        self.diagnostic = diagnostic
 
 
 @contextmanager
@@ -109,4 +101,8 @@ def writing(target: Target) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as failure:
-        raise StateServerFailed(reason(failure, target), diagnose(failure, target)) from failure
+        if is_passing(failure):
+            advice = f"See that {target.host} can be reached again"
+        else:
+            advice = f"See the log of {target.host}"
+        raise ServerFailed(reason(failure, target), advice) from failure

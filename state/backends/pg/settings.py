@@ -55,7 +55,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     conn_str: SecretStr = SecretStr("")
-    schema_name: str = Field(DEFAULT_SCHEMA, min_length=1, max_length=63)
+    schema_name: str = Field(DEFAULT_SCHEMA, min_length=1, max_length=63, pattern=r"^[^%\x00]+$")
     skip_schema_creation: bool = False
     skip_table_creation: bool = False
     lease: Duration = Field(30.0, ge=1.0, le=3600.0, validate_default=True)
