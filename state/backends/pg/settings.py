@@ -141,15 +141,26 @@ def parse(conn_str: str) -> dict[str, str]:
     driver = load()
     try:
         options = driver.pq.Conninfo.parse(conn_str.encode())
-    except (driver.Error, UnicodeEncodeError):
+        found = {o.keyword.decode(): o.val.decode() for o in options if o.val is not None}
+    except (driver.Error, UnicodeError):
+        found = None
+    if found is None or _is_misread(found):
         # what libpq says quotes the text that it did not understand, which may be the password
         text = (
             "The conn_str of the backend (or the variable PG_CONN_STR) is no connection string of PostgreSQL. Write it "
             "as postgres://user@host/database?sslmode=verify-full or as host=... dbname=... user=...; in the first "
             "form, characters such as / @ : # in a password must be percent-encoded."
         )
-        raise DiagnosticError(error("Invalid connection string", text)) from None
-    return {o.keyword.decode(): o.val.decode() for o in options if o.val is not None}
+        raise DiagnosticError(error("Invalid connection string", text))
+    return found
+
+
+def _is_misread(found: Mapping[str, str]) -> bool:
+    """Whether a password with unescaped characters was taken for host, port and database, which are shown."""
+    ports = found.get("port", "").split(",")
+    return (
+        any(p and not p.isdigit() for p in ports) or "@" in found.get("dbname", "") or "@" in found.get("host", "")[1:]
+    )
 
 
 def _parameters(conn_str: str, environment: Mapping[str, str]) -> dict[str, str]:
