@@ -112,7 +112,7 @@ class Operation:
             require_folder(self.cli)
         if self._variables is None:
             self._variables = workspace.variables(self.request.inputs, ask=self.ask)
-        loaded = self._open_state("plan")
+        loaded = self._open_state(_command())
         hosts = self._open_hosts()
         with self.view.watching() as watching:
             sink = logged(watching)
@@ -205,6 +205,15 @@ class Operation:
         self.view.applied(plan.mode, complete)
         self.view.outputs(result.outputs)
         return FINE if complete else FAILED
+
+
+def _command() -> str:
+    """Which command runs: whoever waits for its lock is told."""
+    import click
+
+    context = click.get_current_context(silent=True)
+    name = context.info_name if context is not None else None
+    return (name or "plan").removeprefix("hythe ")
 
 
 def _they(machines: list[str]) -> str:
