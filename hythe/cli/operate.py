@@ -56,11 +56,13 @@ class Operation:
         """From a command's options. Raises click.UsageError for those that exclude each other."""
         cli.compact_warnings = given["compact_warnings"]
         show = given["show_sensitive"]
+        workspace, request = Workspace(cli, given["state_path"]), plan_request(given, destroy=destroy)
+        workspace.inputs = request.inputs
         return cls(
             cli,
-            Workspace(cli, given["state_path"]),
+            workspace,
             open_operation(cli, json=given["json"], full=given["full"], show_sensitive=show),
-            plan_request(given, destroy=destroy),
+            request,
             given["lock"],
             given["lock_timeout"],
             given["input"] and not given["json"],

@@ -12,11 +12,12 @@ from hythe.cli.context import Cli, fail, raise_errors
 from hythe.cli.logs_setup import remember_secrets
 from hythe.cli.views.diagnostics import sources_of
 from hythe.cli.views.values import Layout
-from hythe.diagnostic import Diagnostic, DiagnosticError
+from hythe.diagnostic import Diagnostic, DiagnosticError, warning
 from hythe.event import Sink, ignore
 from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
+    from hythe.cli.encryption import Encryption
     from hythe.cli.options import PlanRequest
     from hythe.modules.config import Config
     from hythe.planner.apply import ApplyResult, StopSignal
@@ -45,6 +46,11 @@ class Workspace:
         self._hosts: Hosts | None = None
         self._storage: Storage | None = None
         self._store: StateStore | None = None
+        self.inputs: Sequence[tuple[str, str]] = ()
+        """Values of variables from the command line, for settings that are read before everything else."""
+        self._variables: Mapping[str, Value] | None = None
+        self._encryption: Encryption | None = None
+        self._encryption_known = False
 
     # -- configuration --------------------------------------------------------------------------
 
@@ -86,6 +92,7 @@ class Workspace:
         from hythe.planner.program import compile_config
 
         config, found = self.install(upgrade=upgrade) if fetch else self.load()
+        found = [*found, *self._check_encryption(config)]
         if not any(d.is_error for d in found):
             _, more = compile_config(config, self.registry)
             found = [*found, *more]
@@ -109,6 +116,7 @@ class Workspace:
         self.cli.report([*found, *more])
         _, hidden = variables.storable(config, values)
         remember_secrets(_plain(values[n]) for n in hidden)
+        self._variables = values
         return values
 
     # -- state ----------------------------------------------------------------------------------
@@ -125,7 +133,50 @@ class Workspace:
 
                 config = load(self.root)[0]
             self._storage = open_storage(self.cli, config, self._given_state)
+            encryption = self.encryption
+            if encryption is not None and encryption.state is not None:
+                from hythe.state.encryption.sealed import SealedStorage
+
+                self._storage = SealedStorage(self._storage, encryption.state)
         return self._storage
+
+    @property
+    def encryption(self) -> Encryption | None:
+        """What seals states and plans, None where nothing does. It is the folder's, also for a saved plan.
+
+        Raises DiagnosticError.
+        """
+        if not self._encryption_known:
+            from hythe.cli.folder_encryption import encryption_of
+
+            self._encryption = encryption_of(self.cli, self._config, self.inputs, self._variables, self.name)
+            self._encryption_known = True
+        return self._encryption
+
+    def _check_encryption(self, config: Config) -> list[Diagnostic]:
+        from hythe.cli.folder_encryption import check
+
+        return check(self.cli, config)
+
+    def read_plan(self, path: str) -> Plan:
+        """A saved plan, opened if it is encrypted. Raises DiagnosticError."""
+        from hythe.cli.planfile import read_plan
+
+        encryption = self.encryption
+        return read_plan(path, encryption.plan if encryption is not None else None)
+
+    def write_plan(self, plan: Plan, path: str) -> None:
+        """Save a plan, encrypted if the settings say so. Raises DiagnosticError."""
+        from hythe.cli.planfile import write_plan
+
+        state, target = (None, None) if self.encryption is None else (self.encryption.state, self.encryption.plan)
+        if state is not None and state.seals and target is None:
+            text = (
+                f"The state is encrypted, and {path} holds much of it in clear: the encryption settings have no block "
+                "for plans. Add one, or keep the file as safe as the state."
+            )
+            self.cli.report([warning("Plan is not encrypted", text)])
+        write_plan(plan, path, target)
 
     @property
     def store(self) -> StateStore:
@@ -221,7 +272,7 @@ class Workspace:
         raise_errors(found)
         self.cli.report(found)
         return Session(
-            config=self.config(),
+            config=self._without_keys(self.config()),
             variables=variables,
             registry=self.registry,
             hosts=hosts,
@@ -229,6 +280,12 @@ class Workspace:
             sink=sink,
             parallelism=parallelism,
         )
+
+    def _without_keys(self, config: Config) -> Config:
+        """The configuration, told which variables no plan may carry."""
+        from hythe.cli.folder_encryption import without_keys
+
+        return without_keys(self.cli, config)
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
         """What became of operations that an earlier run left open. Nothing is written."""
