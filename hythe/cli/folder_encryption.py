@@ -25,26 +25,30 @@ def _is_configured(cli: Cli, config: Config) -> bool:
     return config.settings.encryption is not None or bool(cli.environment.get(ENVIRONMENT, "").strip())
 
 
+def read_folder(root: str) -> Config:
+    """The configuration as far as it can be read. Raises DiagnosticError where that may be too little."""
+    from hythe.modules.loader import load
+
+    config, found = load(root)
+    # what cannot be read may be the encryption block, and without it all would be written in clear
+    if config.settings.encryption is None and any("encryption" in text for text in config.files.values()):
+        raise_errors(found)
+    return config
+
+
 def encryption_of(
     cli: Cli,
-    config: Config | None,
+    config: Config,
     inputs: Sequence[tuple[str, str]],
     values: Mapping[str, Value] | None,
     workspace: str,
 ) -> Encryption | None:
     """What seals the states and plans of a folder, None where nothing does.
 
-    ``config`` is read if it is not there yet. ``values`` are those of the root variables; where they are not known
+    ``values`` are those of the root variables; where they are not known
     yet, they are taken from ``inputs``, files and the environment, and it does no harm if some have none. Raises
     DiagnosticError.
     """
-    if config is None:
-        from hythe.modules.loader import load
-
-        config, found = load(cli.root)
-        # what cannot be read may be the very block, and without it all would be written in clear
-        if config.settings.encryption is None and any("encryption" in text for text in config.files.values()):
-            raise_errors(found)
     if not _is_configured(cli, config):
         return None
     from hythe.cli.encryption import open_encryption

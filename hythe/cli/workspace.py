@@ -42,6 +42,7 @@ class Workspace:
         self.name = DEFAULT_WORKSPACE
         self._given_state = state_path
         self._config: Config | None = None
+        self._peeked: Config | None = None
         self._registry: Registry | None = None
         self._hosts: Hosts | None = None
         self._storage: Storage | None = None
@@ -127,18 +128,23 @@ class Workspace:
         from hythe.cli.storage import open_storage
 
         if self._storage is None:
-            config = self._config
-            if config is None and self._given_state is None:
-                from hythe.modules.loader import load
-
-                config = load(self.root)[0]
-            self._storage = open_storage(self.cli, config, self._given_state)
+            self._storage = open_storage(self.cli, self._folder(), self._given_state)
             encryption = self.encryption
             if encryption is not None and encryption.state is not None:
                 from hythe.state.encryption.sealed import SealedStorage
 
                 self._storage = SealedStorage(self._storage, encryption.state)
         return self._storage
+
+    def _folder(self) -> Config:
+        """The folder's configuration as far as it can be read, for its settings alone. Raises DiagnosticError."""
+        if self._config is not None:
+            return self._config
+        if self._peeked is None:
+            from hythe.cli.folder_encryption import read_folder
+
+            self._peeked = read_folder(self.root)
+        return self._peeked
 
     @property
     def encryption(self) -> Encryption | None:
@@ -149,7 +155,7 @@ class Workspace:
         if not self._encryption_known:
             from hythe.cli.folder_encryption import encryption_of
 
-            self._encryption = encryption_of(self.cli, self._config, self.inputs, self._variables, self.name)
+            self._encryption = encryption_of(self.cli, self._folder(), self.inputs, self._variables, self.name)
             self._encryption_known = True
         return self._encryption
 

@@ -109,6 +109,8 @@ class _Reader:
     def body(self, record: bytes) -> None:
         """Take in any other record."""
         if self.section is None:
+            if not self.plain and not record.startswith(b'{"hythe_journal":'):
+                raise BadSeal("tampered", "it is no header")
             self.target.refuse_plain("Journal", self.where)
             self.plain.append(record)
             return
