@@ -49,7 +49,8 @@ class Workspace:
         self._store: StateStore | None = None
         self.inputs: Sequence[tuple[str, str]] = ()
         """Values of variables from the command line, for settings that are read before everything else."""
-        self._variables: Mapping[str, Value] | None = None
+        self.values: Mapping[str, Value] | None = None
+        """The root variables, once they are known."""
         self._encryption: Encryption | None = None
         self._encryption_known = False
 
@@ -117,7 +118,7 @@ class Workspace:
         self.cli.report([*found, *more])
         _, hidden = variables.storable(config, values)
         remember_secrets(_plain(values[n]) for n in hidden)
-        self._variables = values
+        self.values = values
         return values
 
     # -- state ----------------------------------------------------------------------------------
@@ -128,13 +129,17 @@ class Workspace:
         from hythe.cli.storage import open_storage
 
         if self._storage is None:
-            self._storage = open_storage(self.cli, self._folder(), self._given_state)
-            encryption = self.encryption
-            if encryption is not None and encryption.state is not None:
-                from hythe.state.encryption.sealed import SealedStorage
-
-                self._storage = SealedStorage(self._storage, encryption.state)
+            self._storage = self.prepared(open_storage(self.cli, self._folder(), self._given_state))
         return self._storage
+
+    def prepared(self, storage: Storage) -> Storage:
+        """A storage as this configuration uses it: whatever is to be around all of its states goes here."""
+        encryption = self.encryption
+        if encryption is None or encryption.state is None:
+            return storage
+        from hythe.state.encryption.sealed import SealedStorage
+
+        return SealedStorage(storage, encryption.state)
 
     def _folder(self) -> Config:
         """The folder's configuration as far as it can be read, for its settings alone. Raises DiagnosticError."""
@@ -155,7 +160,7 @@ class Workspace:
         if not self._encryption_known:
             from hythe.cli.folder_encryption import encryption_of
 
-            self._encryption = encryption_of(self.cli, self._folder(), self.inputs, self._variables, self.name)
+            self._encryption = encryption_of(self.cli, self._folder(), self.inputs, self.values, self.name)
             self._encryption_known = True
         return self._encryption
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from hythe.diagnostic import DiagnosticError, error
-from hythe.state.backends.base import Backend, Held, Medium, Paths, Records, Storage, Version
+from hythe.state.backends.base import Backend, Held, Medium, Records, Storage, Version
 from hythe.state.codec import begins_like_snapshot
 from hythe.state.encryption.records import Place, SealedMedium, begin, go_on, method_of, open_records
 from hythe.state.encryption.sealing import BadSeal, is_sealed
@@ -15,6 +15,13 @@ from hythe.state.lock import Holder
 from hythe.state.rescue import rescue
 
 _NAMES = re.compile(rb'"size":\d+,"lineage":("(?:[^"\\]|\\.)*"),"serial":(\d+)[,}]')
+
+_FACTS = sorted(
+    name
+    for name in {*vars(Backend), *Backend.__annotations__}
+    if not name.startswith("_") and not callable(getattr(Backend, name, None))
+)
+"""What a backend tells of itself."""
 
 
 class SealedBackend(Backend):
@@ -26,9 +33,8 @@ class SealedBackend(Backend):
 
     def __init__(self, inner: Backend, target: Target) -> None:
         self.inner, self.target = inner, target
-        self.name, self.where, self.journal_where = inner.name, inner.where, inner.journal_where
-        self.paths: Paths | None = inner.paths
-        self.can_break = inner.can_break
+        for name in _FACTS:
+            setattr(self, name, getattr(inner, name))
         self.outdated = False
         self._locked = False
 

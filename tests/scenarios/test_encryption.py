@@ -19,6 +19,7 @@ SECRET = "wJalrXUtnFEMI"
 ENCRYPTION = """
     key_provider "pbkdf2" "main" {
       passphrase = var.passphrase
+      iterations = 200000
     }
     method "aes_gcm" "main" {
       keys = key_provider.pbkdf2.main
@@ -46,7 +47,7 @@ resource "random" "password" {
 }
 
 resource "value" "secret" {
-  count = 2000
+  count = COUNT
   input = "%s-${count.index}"
 }
 
@@ -63,8 +64,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, encryption: str) -> None:
-    (folder / "main.hcl").write_text(f"hythe {{\n  encryption {{{encryption}}}\n}}\n{CONFIGURATION}")
+def write(folder: Path, encryption: str, count: int = 20) -> None:
+    more = CONFIGURATION.replace("COUNT", str(count))
+    (folder / "main.hcl").write_text(f"hythe {{\n  encryption {{{encryption}}}\n}}\n{more}")
 
 
 def in_clear(folder: Path, *more: str) -> list[str]:
@@ -108,6 +110,7 @@ def test_from_plan_to_rotation(run: Run, folder: Path) -> None:
 
 
 def test_killed_in_the_middle(run: Run, folder: Path) -> None:
+    write(folder, ENCRYPTION + PURPOSES, 2000)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HYTHE_")}
     environment["HYTHE_VAR_passphrase"] = PASSPHRASE
     journal = folder / "hythe.state.json.journal"

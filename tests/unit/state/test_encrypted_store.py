@@ -96,6 +96,14 @@ def test_every_method_of_a_backend_is_passed_on() -> None:
         for name, member in vars(base).items():
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert name in vars(wrapper), name
+    inner = LocalBackend("/nowhere/s.json")
+    told = [n for n in {*vars(Backend), *Backend.__annotations__} if not callable(getattr(inner, n))]
+    told = [n for n in told if not n.startswith("_") and n != "outdated"]
+    assert {"where", "paths", "can_break"} <= set(told)
+    for name in told:
+        setattr(inner, name, f"the inner {name}")
+    wrapped = SealedBackend(inner, Target([method(OLD)]))
+    assert [getattr(wrapped, n) for n in told] == [f"the inner {n}" for n in told]
 
 
 def test_what_was_recorded_is_there_again_and_nowhere_in_clear(tmp_path: Path) -> None:
