@@ -18,7 +18,8 @@ from hythe.cli.workspace import Workspace
 @click.pass_obj
 def command(cli: Cli, *, lock_id: str | None, force: bool, state_path: str | None, no_color: bool) -> int:
     """Say who holds the state lock. A local lock ends with its process, so there is none to take away."""
-    store = Workspace(cli, state_path).store
+    # whoever holds the lock can be told without a key
+    store = Workspace(cli, state_path, encrypted=False).store
     holder = store.holder()
     if holder is None:
         cli.say("Nobody holds the lock.")

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 class Workspace:
     """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
-    def __init__(self, cli: Cli, state_path: str | None = None) -> None:
+    def __init__(self, cli: Cli, state_path: str | None = None, *, encrypted: bool = True) -> None:
+        """``encrypted`` is off for those that look at no state, or at one that is nobody's."""
         self.cli = cli
         self.root = cli.root
         self.name = DEFAULT_WORKSPACE
@@ -52,7 +53,7 @@ class Workspace:
         self.values: Mapping[str, Value] | None = None
         """The root variables, once they are known."""
         self._encryption: Encryption | None = None
-        self._encryption_known = False
+        self._encryption_known = not encrypted
 
     # -- configuration --------------------------------------------------------------------------
 

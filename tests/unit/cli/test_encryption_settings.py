@@ -424,3 +424,39 @@ def test_logs_hold_no_passphrase(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
     shell.settings(BASE, RESOURCE.replace("sensitive = true", ""))
     assert shell.apply() == 0
     assert "DEBUG" in shell.said
+
+
+def test_what_the_page_shows_works(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "encryption.md").read_text()
+    whole, demand, migrate, rotate = (b.partition("\n```")[0] for b in page.split("```hcl\n")[1:])
+    (shell.folder / "main.hcl").write_text(whole)
+    assert shell.apply() == 0
+    assert shell("output") == 0
+    inner = whole[whole.index("key_provider") : whole.index("    state {")]
+    monkeypatch.setenv("HYTHE_ENCRYPTION", inner + "state { method = method.aes_gcm.main }")
+    (shell.folder / "main.hcl").write_text(demand + RESOURCE)
+    assert shell("state", "list") == 0
+    assert shell.out == "random.password\n"
+    monkeypatch.setenv("HYTHE_ENCRYPTION", inner + rotate)
+    monkeypatch.setenv("HYTHE_VAR_new_passphrase", PASSPHRASE[::-1])
+    (shell.folder / "main.hcl").write_text(demand + RESOURCE + 'variable "new_passphrase" {}')
+    assert shell.apply() == 0
+    monkeypatch.setenv("HYTHE_ENCRYPTION", inner + "state { method = method.aes_gcm.main }")
+    assert shell("state", "list") == 1
+    monkeypatch.setenv("HYTHE_ENCRYPTION", inner + migrate)
+    (shell.folder / "main.hcl").write_text(RESOURCE)
+    (shell.folder / "hythe.state.json").unlink()
+    assert shell.apply() == 0
+
+
+def test_what_needs_no_key_works_without(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.settings(BASE + "plan { method = method.aes_gcm.new }")
+    (shell.folder / "a.test.hcl").write_text('run "r" {\n  command = apply\n}\n')
+    assert shell("test") == 0
+    monkeypatch.setenv("HYTHE_ENCRYPTION", "state { method = method.aes_gcm.new }")
+    assert shell("test") == 0
+    monkeypatch.delenv("HYTHE_ENCRYPTION")
+    monkeypatch.delenv("HYTHE_VAR_passphrase")
+    assert shell("validate") == 0
+    assert shell("force-unlock", "some-id") == 0
+    assert "Nobody holds the lock" in shell.said
