@@ -229,11 +229,15 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A loaded configuration. ``files`` maps names, relative to ``root``, to their text."""
+    """A loaded configuration. ``files`` maps names, relative to ``root``, to their text.
+
+    ``withheld`` names root variables that plans do not carry: keys are made of them.
+    """
 
     root: str
     module: Module
     files: Mapping[str, str]
+    withheld: frozenset[str] = frozenset()
 
     @property
     def settings(self) -> Settings:

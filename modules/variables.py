@@ -205,13 +205,13 @@ def resolve_one(block: VariableBlock, given: InputValue | None, found: list[Diag
 
 
 def storable(config: Config, values: Mapping[str, Value]) -> tuple[dict[str, Value], tuple[str, ...]]:
-    """The values that a plan may carry (no ephemeral ones), and the names of sensitive ones."""
+    """The values that a plan may carry (none that are ephemeral or withheld), and the names of sensitive ones."""
     kept: dict[str, Value] = {}
     sensitive: list[str] = []
     for name, value in values.items():
         plain, marks = unmark_deep(value)
         block = config.module.variables[name]
-        if block.ephemeral or EPHEMERAL in marks:
+        if block.ephemeral or EPHEMERAL in marks or name in config.withheld:
             continue
         kept[name] = plain
         if block.sensitive or SENSITIVE in marks:

@@ -41,6 +41,9 @@ __all__ = [
 
 _HEAD = re.compile(rb'\{"hythe_state":(\d{1,9}),"checksum":"sha256:([0-9a-f]{64})","size":(\d{1,15}),')
 
+SEALED = b'{"hythe_encrypted":'
+"""How sealed data begins (see :mod:`hythe.state.encryption.sealing`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -59,7 +62,8 @@ class Snapshot:
 class Flaw:
     """What is wrong with bytes that should be a snapshot.
 
-    ``sort`` is empty, truncated, foreign (no state file at all), damaged or newer; ``text`` a sentence part.
+    ``sort`` is empty, truncated, foreign (no state file at all), sealed (encrypted), damaged or newer; ``text`` a
+    sentence part.
     """
 
     sort: str
@@ -170,12 +174,19 @@ def _digest(version: bytes, rest: bytes) -> str:
     return hashed.hexdigest()
 
 
+def begins_like_snapshot(data: bytes) -> bool:
+    """Whether the data says of itself that it is a snapshot, in clear."""
+    return _HEAD.match(data) is not None
+
+
 def decode_snapshot(data: bytes) -> Snapshot:
     """The snapshot in ``data``. Raises :class:`BadSnapshot`, which tells the sorts of damage apart."""
     if not data.strip(b"\0 \t\r\n"):
         raise BadSnapshot(Flaw("empty", "it is empty"))
     head = _HEAD.match(data)
     if head is None:
+        if data.startswith(SEALED):
+            raise BadSnapshot(Flaw("sealed", "it is encrypted"))
         if b'"checksum":"sha256:' in data[:120] or b'"hythe_state"' in data[:120]:
             if data.endswith(b"\n"):
                 raise BadSnapshot(Flaw("damaged", "its first bytes are damaged, or it was edited by hand"))

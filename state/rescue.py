@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from hythe.diagnostic import DiagnosticError
 from hythe.state.backends.base import Backend, Records
 from hythe.state.codec import BadSnapshot, Snapshot, decode_snapshot
 from hythe.state.journal import JournalDamaged
@@ -34,7 +35,7 @@ def rescue(backend: Backend) -> str:
     for path, read in ((paths.journal, backend.read_journal), (paths.old_journal, backend.read_old_journal)):
         try:
             header = _header(read())
-        except (OSError, JournalDamaged):
+        except (OSError, JournalDamaged, DiagnosticError):
             continue
         if header is not None and digest is not None and header == digest:
             move = "" if path == paths.journal else f" && cp {path} {paths.journal}"
@@ -65,7 +66,7 @@ def _header(journal: Records) -> str | None:
 def _read_backup(backend: Backend) -> bytes | None:
     try:
         return backend.read_backup()
-    except OSError:
+    except (OSError, DiagnosticError):
         return b""
 
 

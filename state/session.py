@@ -155,7 +155,7 @@ class Session:
         Diagnostics say what could not be written, and what is recorded nowhere.
         """
         complete = self._flush()
-        if not self._changed:
+        if not self._changed and not self._backend.outdated:
             self.close()
             return []
         if self._journal is None:

@@ -11,6 +11,7 @@ import orjson
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
 from hythe.state.backends.base import Backend, Held, LeaseLost, Records
 from hythe.state.codec import (
+    SEALED,
     BadSnapshot,
     Flaw,
     Snapshot,
@@ -116,6 +117,8 @@ class StateStore:
         try:
             journal = self.backend.read_journal()
             records = list(map(orjson.loads, journal.records))
+            if any(record.startswith(SEALED) for record in journal.records):
+                raise DiagnosticError(no_key(self.backend.journal_where))
             if records and records[0]["hythe_journal"] > JOURNAL_VERSION:
                 text = f"{self.backend.journal_where} was written by a newer Hythe. Use that version to go on."
                 raise DiagnosticError(error("Journal from a newer version", text))
@@ -183,6 +186,8 @@ class StateStore:
         if flaw.sort == "foreign":
             text = f"{self.where} is no state of Hythe: {flaw.text}. Name another file with --state, or move it away."
             return error("Not a state file", text)
+        if flaw.sort == "sealed":
+            return no_key(self.where)
         summaries = {"empty": "State file empty", "truncated": "State file truncated"}
         summary = summaries.get(flaw.sort, "State file damaged")
         return error(summary, f"{self.where} cannot be used: {flaw.text}. {rescue(self.backend)}")
@@ -205,6 +210,16 @@ class StateStore:
             f"meanwhile. Put back the state that it belongs to{hint}; or move the journal away, if what it records is "
             "to be forgotten.",
         )
+
+
+def no_key(where: str) -> Diagnostic:
+    """What to say of encrypted data when no encryption is configured."""
+    text = (
+        f"{where} is encrypted, and no encryption is configured here. Put the encryption block that it was written "
+        "with into the hythe block of this folder's configuration, or its inside into the environment variable "
+        "HYTHE_ENCRYPTION."
+    )
+    return error("State is encrypted", text)
 
 
 def _after(pending: tuple[Intent, ...]) -> int:

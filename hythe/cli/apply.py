@@ -88,11 +88,9 @@ _NOT_WITH_PLAN = {"target": (), "exclude": (), "replace": (), "refresh_only": Fa
 
 
 def _apply_saved(cli: Cli, plan_file: str, given: dict[str, Any], *, destroy: bool) -> int:
-    from hythe.cli.planfile import read_plan
-
     if destroy or any(given[name] != value for name, value in _NOT_WITH_PLAN.items()):
         usage_error("A saved plan already says what is done: planning options do not go with it.")
-    plan = read_plan(plan_file)
     operation = Operation.open(cli, given, destroy=False)
+    plan = operation.workspace.read_plan(plan_file)
     with operation.running():
         return operation.apply(plan, saved=True)

@@ -22,7 +22,8 @@ def command(cli: Cli, *, lock_id: str | None, force: bool, state_path: str | Non
 
     A local lock ends with its process, so there is none to take away.
     """
-    backend = Workspace(cli, state_path).store.backend
+    # whoever holds the lock can be told without a key
+    backend = Workspace(cli, state_path, encrypted=False).store.backend
     holder = backend.holder()
     if not backend.can_break:
         return _local(cli, holder)

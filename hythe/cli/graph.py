@@ -41,9 +41,7 @@ def command(
 
 def _graph(cli: Cli, workspace: Workspace, what: str, plan_file: str | None, refresh: bool) -> Graph:
     if plan_file is not None:
-        from hythe.cli.planfile import read_plan
-
-        return plan_graph(read_plan(plan_file))
+        return plan_graph(workspace.read_plan(plan_file))
     if what == "config":
         from hythe.planner.program import compile_config
 

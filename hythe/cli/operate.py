@@ -11,16 +11,9 @@ from hythe.cli.context import FAILED, FINE, Cli
 from hythe.cli.interrupt import StopSwitch
 from hythe.cli.logs_setup import debug, logged
 from hythe.cli.options import PlanRequest, plan_request
+from hythe.cli.secrets import remember_plan_secrets, remember_state_secrets
 from hythe.cli.views.operation import OperationView, open_operation
-from hythe.cli.workspace import (
-    Workspace,
-    check_fresh,
-    check_workspace,
-    has_configuration,
-    remember_plan_secrets,
-    remember_state_secrets,
-    require_folder,
-)
+from hythe.cli.workspace import Workspace, check_fresh, check_workspace, has_configuration, require_folder
 from hythe.diagnostic import Diagnostic, DiagnosticError, has_errors, warning
 from hythe.planner.containment import is_announced, to_look_at_again
 from hythe.planner.explain import explain
@@ -65,11 +58,12 @@ class Operation:
         """From a command's options. Raises click.UsageError for those that exclude each other."""
         cli.compact_warnings = given["compact_warnings"]
         show = given["show_sensitive"]
+        workspace, request = Workspace(cli, given["state_path"]), plan_request(given, destroy=destroy)
         return cls(
             cli,
-            Workspace(cli, given["state_path"]),
+            workspace,
             open_operation(cli, json=given["json"], full=given["full"], show_sensitive=show),
-            plan_request(given, destroy=destroy),
+            request,
             given["lock"],
             given["lock_timeout"],
             given["input"] and not given["json"],

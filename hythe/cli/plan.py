@@ -108,9 +108,7 @@ def _save(cli: Cli, operation: Operation, plan: Plan, out: str) -> None:
     import os
     import shlex
 
-    from hythe.cli.planfile import write_plan
-
-    write_plan(plan, os.path.join(cli.root, os.path.expanduser(out)))
+    operation.workspace.write_plan(plan, os.path.join(cli.root, os.path.expanduser(out)))
     operation.view.say(f"\nThe plan is saved. To do just this, run:\n    hythe apply {shlex.quote(out)}")
 
 

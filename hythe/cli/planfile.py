@@ -5,7 +5,8 @@ The first line is a header, the second the plan::
     {"hythe_plan":1,"hythe":"0.1.0","sha256":"..."}
     {"lineage":...,"changes":[...],...}
 
-The plan carries its configuration; ephemeral variables are not in it.
+The plan carries its configuration; ephemeral variables are not in it. With encryption settings for plans, the file is
+a sealed document (see :mod:`hythe.state.encryption.sealing`) that holds all of this.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 from hythe.cli.context import fail
 from hythe.diagnostic import Range
 from hythe.planner.plan import Action, Cause, Change, ConfigSnapshot, Disruption, Mode, OutputChange, Plan
-from hythe.state.codec import decode_value, encode_value
+from hythe.state.codec import SEALED, decode_value, encode_value
 from hythe.value import parse_type_text
+
+if TYPE_CHECKING:
+    from hythe.state.encryption.target import Target
 
 FORMAT_VERSION = 1
 _MAGIC = b'{"hythe_plan":'
@@ -133,14 +137,17 @@ def decode_plan(data: bytes) -> Plan:
         raise ValueError(f"it is damaged ({failure})") from failure
 
 
-def write_plan(plan: Plan, path: str) -> None:
-    """Save a plan by atomic replace, readable only by its owner. Raises DiagnosticError."""
+def write_plan(plan: Plan, path: str, target: Target | None = None) -> None:
+    """Save a plan by atomic replace, readable only by its owner, sealed by ``target``. Raises DiagnosticError."""
+    data = encode_plan(plan)
+    if target is not None and target.seals:
+        data = target.close(data, "plan", [("lineage", plan.lineage), ("serial", plan.serial)])[0] + b"\n"
     folder = os.path.dirname(os.path.abspath(path))
     scratch: str | None = None
     try:
         handle, scratch = tempfile.mkstemp(dir=folder, prefix=".hythe-plan-")  # mkstemp makes it 0600
         with os.fdopen(handle, "wb") as file:
-            file.write(encode_plan(plan))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
@@ -151,21 +158,44 @@ def write_plan(plan: Plan, path: str) -> None:
         raise fail("Plan not saved", f"The plan cannot be written to {path}: {failure.strerror}.") from None
 
 
-def read_plan(path: str) -> Plan:
-    """Read a saved plan. Raises DiagnosticError."""
+def read_plan(path: str, target: Target | None = None) -> Plan:
+    """Read a saved plan, opened by ``target`` where it is sealed. Raises DiagnosticError."""
     try:
         with open(path, "rb") as file:
-            return decode_plan(file.read())
+            data = file.read()
+        return decode_plan(_opened(data, path, target))
     except OSError as failure:
         raise fail("Plan not readable", f"The plan file {path} cannot be read: {failure.strerror}.") from None
     except ValueError as failure:
         raise fail("Invalid plan file", f"{path} cannot be used: {failure}.") from None
 
 
+def _opened(data: bytes, path: str, target: Target | None) -> bytes:
+    if not data.startswith(SEALED):
+        if target is not None and data.startswith(_MAGIC):
+            target.refuse_plain("Plan", path)
+        return data
+    if target is None:
+        text = (
+            f"{path} is encrypted, and the encryption settings here have no block for plans. Put the encryption block "
+            "that it was written with into the hythe block of this folder's configuration, or its inside into the "
+            "environment variable HYTHE_ENCRYPTION."
+        )
+        raise fail("Plan is encrypted", text)
+    from hythe.state.encryption.sealing import BadSeal
+    from hythe.state.encryption.target import unreadable_plan
+
+    try:
+        return target.open(target.read(data, "plan", path), path).plain
+    except BadSeal as failure:
+        raise unreadable_plan(failure, path) from failure
+
+
 def is_plan_file(path: str) -> bool:
-    """Whether the file begins like a saved plan."""
+    """Whether the file begins like a saved plan, sealed or not."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
+            head = file.read(512)
+            return head.startswith(_MAGIC) or (head.startswith(SEALED) and b',"content":"plan",' in head)
     except OSError:
         return False

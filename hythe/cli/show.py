@@ -35,14 +35,14 @@ def command(
     no_color: bool,
 ) -> int:
     """Show the state or a saved plan."""
-    from hythe.cli.planfile import is_plan_file, read_plan
+    from hythe.cli.planfile import is_plan_file
 
     form = "json" if json else form
     workspace = Workspace(cli, path or state_path)
     if path is not None and not os.path.exists(path):
         raise fail("File not found", f"There is no file {path}. It can be a saved plan or a state file.")
     if path is not None and is_plan_file(path):
-        cli.say(_plan(cli, workspace, read_plan(path), form, full=full, show=show_sensitive))
+        cli.say(_plan(cli, workspace, workspace.read_plan(path), form, full=full, show=show_sensitive))
         return FINE
     if form == "markdown":
         usage_error("--format=markdown needs a saved plan.")

@@ -96,6 +96,11 @@ def read_snapshot(data: bytes, path: str) -> Snapshot:
     try:
         return decode_snapshot(data)
     except BadSnapshot as failure:
+        if failure.flaw.sort == "sealed":
+            text = (
+                f"{path} is encrypted, and what is stored is encrypted anew: give it as `hythe state pull` prints it."
+            )
+            raise fail("State is encrypted", text) from None
         raise fail("Not a state file", f"{path} cannot be stored: {failure.flaw.text}.") from None
 
 

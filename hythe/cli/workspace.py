@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import Cli, fail, raise_errors
 from hythe.cli.logs_setup import remember_secrets
+from hythe.cli.secrets import remember_state_secrets
 from hythe.cli.views.diagnostics import sources_of
 from hythe.cli.views.values import Layout
-from hythe.diagnostic import Diagnostic, DiagnosticError
+from hythe.diagnostic import Diagnostic, DiagnosticError, warning
 from hythe.event import Sink, ignore
 from hythe.state.backends.base import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
+    from hythe.cli.encryption import Encryption
     from hythe.cli.options import PlanRequest
     from hythe.modules.config import Config
     from hythe.planner.apply import ApplyResult, StopSignal
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 class Workspace:
     """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
-    def __init__(self, cli: Cli, state_path: str | None = None) -> None:
+    def __init__(self, cli: Cli, state_path: str | None = None, *, encrypted: bool = True) -> None:
+        """``encrypted`` is off for those that look at no state, or at one that is nobody's."""
         self.cli = cli
         self.root = cli.root
         self.given_state = state_path
@@ -45,10 +47,13 @@ class Workspace:
         """Whether the configuration is that of a saved plan."""
         self._name: str | None = None
         self._config: Config | None = None
+        self._peeked: Config | None = None
         self._registry: Registry | None = None
         self._hosts: Hosts | None = None
         self._storage: Storage | None = None
         self._store: StateStore | None = None
+        self._encryption: Encryption | None = None
+        self._encryption_known = not encrypted
 
     @property
     def name(self) -> str:
@@ -111,6 +116,7 @@ class Workspace:
         from hythe.planner.program import compile_config
 
         config, found = self.install(upgrade=upgrade) if fetch else self.load()
+        found = [*found, *self._check_encryption(config)]
         if not any(d.is_error for d in found):
             _, more = compile_config(config, self.registry)
             found = [*found, *more, *check_block(self, config)]
@@ -150,7 +156,61 @@ class Workspace:
 
     def prepared(self, storage: Storage) -> Storage:
         """A storage as this configuration uses it: whatever is to be around all of its states goes here."""
-        return storage
+        encryption = self.encryption
+        if encryption is None or encryption.state is None:
+            return storage
+        from hythe.state.encryption.sealed import SealedStorage
+
+        return SealedStorage(storage, encryption.state)
+
+    def _folder(self) -> Config:
+        """The folder's configuration as far as it can be read, for its settings alone. Raises DiagnosticError."""
+        if self._config is not None:
+            return self._config
+        if self._peeked is None:
+            from hythe.cli.folder_encryption import read_folder
+
+            self._peeked = read_folder(self.root)
+        return self._peeked
+
+    @property
+    def encryption(self) -> Encryption | None:
+        """What seals states and plans, None where nothing does. It is the folder's, also for a saved plan.
+
+        Raises DiagnosticError.
+        """
+        if not self._encryption_known:
+            from hythe.cli.folder_encryption import encryption_of
+            from hythe.cli.options import inputs_now
+
+            self._encryption = encryption_of(self.cli, self._folder(), inputs_now(), self.values, self.name)
+            self._encryption_known = True
+        return self._encryption
+
+    def _check_encryption(self, config: Config) -> list[Diagnostic]:
+        from hythe.cli.folder_encryption import check
+
+        return check(self.cli, config)
+
+    def read_plan(self, path: str) -> Plan:
+        """A saved plan, opened if it is encrypted. Raises DiagnosticError."""
+        from hythe.cli.planfile import read_plan
+
+        encryption = self.encryption
+        return read_plan(path, encryption.plan if encryption is not None else None)
+
+    def write_plan(self, plan: Plan, path: str) -> None:
+        """Save a plan, encrypted if the settings say so. Raises DiagnosticError."""
+        from hythe.cli.planfile import write_plan
+
+        state, target = (None, None) if self.encryption is None else (self.encryption.state, self.encryption.plan)
+        if state is not None and state.seals and target is None:
+            text = (
+                f"The state is encrypted, and {path} holds much of it in clear: the encryption settings have no block "
+                "for plans. Add one, or keep the file as safe as the state."
+            )
+            self.cli.report([warning("Plan is not encrypted", text)])
+        write_plan(plan, path, target)
 
     @property
     def store(self) -> StateStore:
@@ -255,7 +315,7 @@ class Workspace:
         raise_errors(found)
         self.cli.report(found)
         return Session(
-            config=self.config(),
+            config=self._without_keys(self.config()),
             variables=variables,
             registry=self.registry,
             hosts=hosts,
@@ -265,6 +325,12 @@ class Workspace:
             remember_secrets=remember_secrets,
             workspace=self.name,
         )
+
+    def _without_keys(self, config: Config) -> Config:
+        """The configuration, told which variables no plan may carry."""
+        from hythe.cli.folder_encryption import without_keys
+
+        return without_keys(self.cli, config)
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
         """What became of operations that an earlier run left open. Nothing is written."""
@@ -397,13 +463,6 @@ def _plain(value: Any) -> Any:
     return unmark_deep(value)[0]
 
 
-def remember_state_secrets(state: State) -> None:
-    """Keep the state's sensitive values out of logs."""
-    instances = chain(state.instances.values(), state.deposed.values())
-    remember_secrets(o.value for o in state.outputs.values() if o.sensitive)
-    remember_secrets(value_at(i.attributes, path) for i in instances for path in i.sensitive)
-
-
 def _named(inputs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for sort, text in inputs:
         if sort == "var":
@@ -415,23 +474,6 @@ def _mark_sensitive(values: Mapping[str, Value], names: Sequence[str]) -> dict[s
     from hythe.value import Sensitive
 
     return {n: Sensitive(v) if n in names else v for n, v in values.items()}
-
-
-def value_at(value: Any, path: Sequence[str | int]) -> Any:
-    """What lies at a path, None where there is nothing."""
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
-
-
-def remember_plan_secrets(plan: Plan) -> None:
-    """Keep the plan's sensitive values out of logs."""
-    remember_secrets(value_at(c.before, p) for c in plan.changes for p in c.before_sensitive)
-    remember_secrets(value_at(c.after, p) for c in plan.changes for p in c.after_sensitive)
-    remember_secrets(plan.config.variables.get(n) for n in plan.config.sensitive_variables)
 
 
 def has_configuration(cli: Cli) -> bool:

@@ -45,6 +45,13 @@ _NESTED = {
     "content": 0,
 }
 """Blocks inside of others, with how many labels they have. What kinds bring besides is told apart by their schema."""
+_OWN = {
+    "check": {"data": 2},
+    "hythe": {"encryption": 0},
+    "encryption": {"key_provider": 2, "method": 2, "state": 0, "plan": 0},
+    **{owner: {"fallback": 0} for owner in ("state", "plan", "fallback")},
+}
+"""Blocks that are such inside of these blocks only."""
 _NATIVE = {
     "variable": {"type"},
     "moved": {"from", "to"},
@@ -151,8 +158,8 @@ class _Reader:
             at, end = self._find(name)
             if name in _NESTED:
                 self._blocks(name, value, at, end, _NESTED[name], (), blocks)
-            elif owner == "check" and name == "data":
-                self._blocks(name, value, at, end, 2, (), blocks)
+            elif name in _OWN.get(owner, ()):
+                self._blocks(name, value, at, end, _OWN[owner][name], (), blocks)
             else:
                 native = name in _NATIVE.get(owner, ())
                 attributes[name] = Attribute(at, end, name, end, self._expression(value, native=native))

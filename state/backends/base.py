@@ -150,6 +150,9 @@ class Backend(ABC):
         """Take the lock away from its holder. Raises DiagnosticError where that cannot be."""
         raise NotImplementedError
 
+    outdated = False
+    """Whether what :meth:`read` gave should be written anew though nothing in it changes: an older key sealed it."""
+
     can_break = False
     """Whether a lock can outlive its holder, so that :meth:`break_lock` is of use."""
 

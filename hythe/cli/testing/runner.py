@@ -210,7 +210,7 @@ class _Work:
         # what tests make must not be taken for what is really there, nor the other way round
         module = replace(config.module, settings=Settings(project=f"{name}-test"))
         self.config = replace(config, module=module)
-        self.workspace = Workspace(runner.cli, path)
+        self.workspace = Workspace(runner.cli, path, encrypted=False)
         self.workspace.use(self.config)
         known = {**config.files, runner.file.name: runner.file.text}
         runner.cli.sources = sources_of(known, config.root)

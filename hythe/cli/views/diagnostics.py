@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ Sources = Callable[[str], str | None]
 """The text of a file by the name that ranges carry, None when it cannot be had."""
 
 _MAX_LINES = 6
+_PASSPHRASE = re.compile(r'(\bpassphrase"?\s*[=:]\s*")((?:[^"\\\n$]|\\.)+)')
 
 
 def sources_of(files: Mapping[str, str], root: str) -> Sources:
@@ -21,14 +23,21 @@ def sources_of(files: Mapping[str, str], root: str) -> Sources:
 
     def find(name: str) -> str | None:
         if name in files:
-            return files[name]
+            return _without_passphrases(files[name])
         try:
             with open(os.path.join(root, name), encoding="utf-8") as file:
-                return file.read(4 << 20)
+                return _without_passphrases(file.read(4 << 20))
         except (OSError, UnicodeDecodeError):
             return None
 
     return find
+
+
+def _without_passphrases(text: str) -> str:
+    """The text with passphrases that are spelt out in it hidden, every other character at its place."""
+    if "passphrase" not in text:
+        return text
+    return _PASSPHRASE.sub(lambda found: found[1] + "*" * len(found[2]), text)
 
 
 def _no_sources(name: str) -> str | None:
