@@ -257,6 +257,7 @@ class Kind:
     model: ClassVar[type[Model]]
     data_model: ClassVar[type[Model] | None] = None
     version: ClassVar[int] = 1
+    """Of the schema. It grows when attributes in a state need :meth:`upgrade` to be understood."""
     on_host: ClassVar[bool] = True
     unique_name: ClassVar[bool] = True
     is_machine: ClassVar[bool] = False
@@ -288,6 +289,13 @@ class Kind:
         return self.schema if self.data_model is None else schema_of(self.data_model)
 
     # -- pure: the planner calls these; no IO but through the recorded reader ------------------
+
+    def upgrade(self, attributes: Attributes, from_version: int) -> Attributes:
+        """Attributes that a state holds of an older version of the schema, as this version has them.
+
+        Called once for each such instance whenever the state is read for a plan.
+        """
+        return attributes
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """Complete configured attributes: default names, digests of files and build contexts.

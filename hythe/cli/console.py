@@ -35,7 +35,7 @@ def command(
     """
     workspace = Workspace(cli, state_path)
     variables = workspace.variables(options.inputs_in_order(), ask=not json)
-    expressions = Expressions(workspace.config(), workspace.registry, variables, workspace.read_state())
+    expressions = Expressions(workspace.config(), workspace.registry, variables, workspace.read_objects())
     if any(d.is_error for d in expressions.problems):
         raise DiagnosticError(*expressions.problems)
     if json:

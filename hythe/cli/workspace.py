@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from hythe.value import Value
 
 
+_COMMANDS = {"normal": "apply", "destroy": "destroy", "refresh-only": "refresh"}
+"""What a plan's mode is called in the state's history."""
+
+
 class Workspace:
     """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
@@ -150,6 +154,15 @@ class Workspace:
         remember_state_secrets(state)
         return state
 
+    def read_objects(self) -> State:
+        """Like :meth:`read_state`, with attributes as today's kinds have them, for whoever makes use of these."""
+        from hythe.state.upgrade import upgrade_instances
+
+        loaded = self.store.read()
+        upgrade_instances(loaded, self.registry)
+        remember_state_secrets(loaded.state)
+        return loaded.state
+
     # -- kinds and hosts ------------------------------------------------------------------------
 
     @property
@@ -231,10 +244,15 @@ class Workspace:
         )
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
-        """What became of operations that an earlier run left open. Nothing is written."""
+        """What became of operations that an earlier run left open. Nothing is written.
+
+        Before that, what was loaded is brought to what today's kinds expect. Raises DiagnosticError.
+        """
         from hythe.planner.edge import project_of
         from hythe.state.settle import settle
+        from hythe.state.upgrade import upgrade_instances
 
+        upgrade_instances(loaded, self.registry)
         config = self.config()
         return settle(
             loaded.state,
@@ -277,7 +295,7 @@ class Workspace:
         from hythe.planner.edge import make_evaluator, project_of
 
         evaluator = make_evaluator(session, plan, outcome)
-        writing = store.begin(loaded, plan.mode.value)
+        writing = store.begin(loaded, _COMMANDS[plan.mode.value])
         settled.record(writing)
         learnt: dict[str, str] = {}
         result = apply(
