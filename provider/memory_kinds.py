@@ -174,7 +174,7 @@ class MemoryKind(Kind):
             return [
                 Owned(o.mark, dict(o.attributes))
                 for o in self.world.objects.values()
-                if o.mark is not None and (o.mark.lineage, o.host, o.kind) == (context.lineage, host, self.name)
+                if o.mark is not None and context.is_mine(o.mark) and (o.host, o.kind) == (host, self.name)
             ]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:

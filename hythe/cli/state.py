@@ -7,7 +7,7 @@ import sys
 import click
 
 from hythe.address import Address, AddressError, format_path, parse_address, parse_target, sort_key
-from hythe.cli import options, state_history
+from hythe.cli import options, state_history, state_rebuild
 from hythe.cli.arguments import Group
 from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
 from hythe.cli.workspace import Workspace
@@ -21,6 +21,7 @@ def command() -> None:
 
 
 command.add_command(state_history.command)
+command.add_command(state_rebuild.command)
 
 
 def selected(state: State, texts: tuple[str, ...]) -> list[str]:

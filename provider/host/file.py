@@ -22,6 +22,7 @@ from hythe.provider.protocol import (
     Attributes,
     Context,
     Found,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -147,6 +148,12 @@ class File(Kind):
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """None: files carry no mark."""
         return []
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Files that hold exactly what is wanted, with the permissions that are wanted."""
+        found = self.find(context, requests)
+        addresses = {r.id: r.address for r in requests}
+        return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """The file at a path, with its content as text or base64."""
