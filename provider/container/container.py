@@ -51,6 +51,10 @@ class Container(Kind):
     """
 
     name: ClassVar[str] = "container"
+    rebuild_note = (
+        "It is recovered by its mark. What only Hythe knows of it, like how long it waits for it, is what the "
+        "configuration says."
+    )
     model: ClassVar[type[Model]] = ContainerModel
     data_model: ClassVar[type[Model] | None] = ContainerData
     unique_name: ClassVar[bool] = True

@@ -54,6 +54,11 @@ class Image(Kind):
     """
 
     name = "image"
+    rebuild_note = (
+        "What is built, or made of packages or of a root file system, is recovered by its mark. A pulled image "
+        "that is still there is taken in; as nobody knows any more who brought it, it stays when the resource is "
+        "removed. A saved image of an archive is loaded once more."
+    )
     carried = True
     model = ImageModel
     data_model = ImageData

@@ -44,12 +44,13 @@ class File(Kind):
     The file is put in place in one step, so that nobody ever reads half of it. Changes made to it behind
     Hythe's back are seen and mended. A path where somebody else's file is already is refused, unless
     `overwrite` allows to replace it. Deleting the resource deletes the file, whatever it holds by then.
-
-    `state rebuild` cannot recover files: nothing on them tells that Hythe made them. Take them in again
-    with `hythe import file.NAME /the/path`.
     """
 
     name = "file"
+    rebuild_note = (
+        "It has no mark: a file that holds exactly what is declared, with its permissions, is taken in. Take "
+        "others in with `hythe import`, as the next apply refuses to write over them."
+    )
     model = FileModel
     data_model = FileData
     unique_name = False

@@ -42,6 +42,7 @@ class HostKind(Kind):
     """
 
     name = "host"
+    rebuild_note = "It comes back with the configuration, and what is on it by its marks, if it can be reached."
     is_machine = True
     model = HostModel
     data_model = HostData

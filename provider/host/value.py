@@ -46,6 +46,7 @@ class ValueKind(Kind):
     """
 
     name = "value"
+    rebuild_note = "It is what the configuration says, so it comes back with it."
     model = ValueModel
     data_model = ValueData
     on_host = False

@@ -146,6 +146,10 @@ class DiskImage(Kind):
     """
 
     name = "disk_image"
+    rebuild_note = (
+        "It has no mark: it is known by its name while disks of the state's VMs are layers on it. Otherwise it is "
+        "made anew."
+    )
     model = DiskImageModel
     data_model = DiskImageData
     unique_name = False
