@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, ClassVar
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.memory import Call, MemoryWorld, used
@@ -173,7 +174,7 @@ class MemoryKind(Kind):
             return [
                 Owned(o.mark, dict(o.attributes))
                 for o in self.world.objects.values()
-                if o.mark is not None and (o.mark.lineage, o.host, o.kind) == (context.lineage, host, self.name)
+                if o.mark is not None and context.is_mine(o.mark) and (o.host, o.kind) == (host, self.name)
             ]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
@@ -283,6 +284,56 @@ class Note(Kind):
 
     def delete(self, context: Context, before: Attributes) -> None:
         """Nothing is there."""
+
+
+class OldParcelModel(Model):
+    """A parcel as it was."""
+
+    label: str = attr(..., description="What is on it.")
+    grams: Number | None = attr(description="Its weight.", effect=Effect.LIVE)
+
+
+class ParcelModel(Model):
+    """A parcel as it is now: ``label`` is called ``name``, and ``grams`` became ``weight``, in kilograms."""
+
+    name: str = attr(..., description="What is on it.")
+    weight: Number | None = attr(description="Its weight.", effect=Effect.LIVE)
+
+
+class OldParcel(Kind):
+    """A kind before its schema was changed. It exists in state only."""
+
+    name = "parcel"
+    model: ClassVar[type[Model]] = OldParcelModel
+    on_host = False
+    unique_name = False
+    observed = False
+
+    def create(self, context: Context, desired: Attributes) -> Attributes:
+        """Nothing but what is wanted."""
+        return desired
+
+    def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
+        """Nothing but what is wanted."""
+        return desired
+
+    def delete(self, context: Context, before: Attributes) -> None:
+        """Nothing is there."""
+
+
+class Parcel(OldParcel):
+    """The same kind afterwards."""
+
+    model: ClassVar[type[Model]] = ParcelModel
+    version = 2
+
+    def upgrade(self, attributes: Attributes, from_version: int) -> Attributes:
+        """New names, and kilograms."""
+        if from_version < 2:
+            attributes["name"] = attributes.pop("label")
+            grams = attributes.pop("grams", None)
+            attributes |= {"weight": Decimal(grams) / 1000} if grams is not None else {}
+        return attributes
 
 
 def _references(attributes: Attributes) -> list[Reference]:

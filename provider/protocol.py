@@ -223,6 +223,10 @@ class Owned:
     attributes: Attributes
 
 
+ANY_LINEAGE = ""
+"""In place of a lineage: whatever carries a mark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hint:
     """A kind's word on one changed path: its effect, whether data is lost, and why."""
@@ -246,6 +250,12 @@ class ReadContext:
     progress: Callable[[str, str], None] = lambda address, text: None
     address: str = ""
     """The data source that is read, "" for anything else."""
+    uris: tuple[str | None, ...] = (None,)
+    """Hypervisors of the host that :meth:`Kind.find_owned` looks at, None for the usual one."""
+
+    def is_mine(self, identity: Identity | None) -> bool:
+        """Whether a mark is of the lineage, or of any where none is given."""
+        return identity is not None and self.lineage in (ANY_LINEAGE, identity.lineage)
 
 
 class Kind:
@@ -262,6 +272,7 @@ class Kind:
     ephemeral_model: ClassVar[type[Model] | None] = None
     """What an ``ephemeral`` block takes and gives; None where the kind has nothing to give that is not kept."""
     version: ClassVar[int] = 1
+    """Of the schema. It grows when attributes in a state need :meth:`upgrade` to be understood."""
     on_host: ClassVar[bool] = True
     unique_name: ClassVar[bool] = True
     is_machine: ClassVar[bool] = False
@@ -279,6 +290,8 @@ class Kind:
     """Whether deleting an object loses data that it cannot be made again with."""
     concurrency: ClassVar[int] = 10
     """How many calls of this kind may run at once on one host."""
+    rebuild_note: ClassVar[str] = ""
+    """What `state rebuild` does with objects of the kind, and what it cannot bring back: whole sentences."""
     lag: ClassVar[float] = 0.0
     """Seconds for which a creation may go on after the Hythe that asked for it was killed."""
 
@@ -298,6 +311,13 @@ class Kind:
         return None if self.ephemeral_model is None else schema_of(self.ephemeral_model)
 
     # -- pure: the planner calls these; no IO but through the recorded reader ------------------
+
+    def upgrade(self, attributes: Attributes, from_version: int) -> Attributes:
+        """Attributes that a state holds of an older version of the schema, as this version has them.
+
+        Called once for each such instance whenever the state is read for a plan.
+        """
+        return attributes
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
         """Complete configured attributes: default names, digests of files and build contexts.
@@ -375,8 +395,24 @@ class Kind:
         raise NotImplementedError
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
-        """Every object on the host that carries ``context.lineage``."""
+        """Every object on the host that carries ``context.lineage``, or any mark where that is ANY_LINEAGE."""
         raise NotImplementedError
+
+    def recover(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Attributes]:
+        """Attributes of objects that :meth:`find_owned` told of, by instance id, for ``state rebuild``.
+
+        ``attributes`` of a request are what the configuration wants, as far as it is known: what cannot be observed is
+        taken from it. Nothing is changed, and nothing is waited for.
+        """
+        return {id: found.attributes for id, found in self.find(context, requests).items()}
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Objects that the configuration wants and that carry no mark, where it is certain that they are those.
+
+        For ``state rebuild``. The ids of the requests are new ones; an object may be given another one. Nothing is
+        changed.
+        """
+        return []
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """Attributes of an existing object, named as its engine names it, to be taken into state.

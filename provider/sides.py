@@ -92,6 +92,17 @@ class TwoSided(Kind):
             raise failures[0]
         return out
 
+    def recover(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Attributes]:
+        """Each half its own."""
+        out: dict[str, Attributes] = {}
+        for side, own in self._split(requests):
+            out |= side.recover(context, own)
+        return out
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Each half its own."""
+        return [found for side, own in self._split(requests) for found in side.recognise(context, own)]
+
     def _split(self, requests: Sequence[ReadRequest]) -> list[tuple[Kind, list[ReadRequest]]]:
         by: dict[str, list[ReadRequest]] = {}
         for request in requests:

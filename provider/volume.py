@@ -20,6 +20,11 @@ class Volume(TwoSided):
     """
 
     name = "volume"
+    rebuild_note = (
+        "A volume of the engine is recovered by its mark; take one that was imported in again. A disk has no "
+        "mark: it is known by its name while a VM of the state has it. Otherwise take it in with `hythe import` "
+        "before the next apply, which would make another one."
+    )
     model = VolumeModel
     data_model = VolumeData
     lag = 10.0

@@ -173,6 +173,14 @@ class Page:
         text = _text(type(kind).import_object.__doc__ or "").split(". ")[0].rstrip(".")
         text = text[:1].lower() + text[1:]
         self._put("## Replacing and importing", swap, f"`hythe import {kind.name}.NAME ID` takes in {text}.")
+        if kind.rebuild_note:
+            command = "[`hythe state rebuild`](../state.md#a-state-that-was-lost)"
+            self._put("## When the state was lost", f"What {command} does: {_rest(kind.rebuild_note)}")
+
+
+def _rest(sentences: str) -> str:
+    """Sentences as they go on after a colon."""
+    return sentences[:1].lower() + sentences[1:]
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 A snapshot is one JSON document in one line::
 
-    {"hythe_state":1,"checksum":"sha256:...","size":N,"lineage":...,"serial":...,...}
+    {"hythe_state":2,"checksum":"sha256:...","size":N,"lineage":...,"serial":...,"written":...,...}
 
 The checksum covers the format version and what follows ``size``, which is N bytes. It is also the snapshot's name: a
 journal says by it which snapshot it goes on from (see :mod:`hythe.state.journal`), and a snapshot says
@@ -14,12 +14,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from hythe.state.model import FORMAT_VERSION, InstanceState, Intent, OutputState, Result, State
+from hythe.state.model import (
+    FORMAT_VERSION,
+    UNKNOWN_ORIGIN,
+    InstanceState,
+    Intent,
+    Origin,
+    OutputState,
+    Result,
+    State,
+)
+from hythe.state.upgrade import upgrade_snapshot
 from hythe.state.values import decode_value, encode_value
 from hythe.value import parse_type_text
 
@@ -27,6 +38,7 @@ __all__ = [
     "BadSnapshot",
     "Flaw",
     "Snapshot",
+    "Summary",
     "decode_instance",
     "decode_intent",
     "decode_outputs",
@@ -37,6 +49,7 @@ __all__ = [
     "encode_outputs",
     "encode_snapshot",
     "encode_value",
+    "summarise_snapshot",
 ]
 
 _HEAD = re.compile(rb'\{"hythe_state":(\d{1,9}),"checksum":"sha256:([0-9a-f]{64})","size":(\d{1,15}),')
@@ -49,13 +62,28 @@ SEALED = b'{"hythe_encrypted":'
 class Snapshot:
     """A state as written. ``pending`` are operations whose outcome is not known yet.
 
-    ``digest`` names these bytes; ``previous`` is the digest of the snapshot that this one replaced.
+    ``digest`` names these bytes; ``previous`` is the digest of the snapshot that this one replaced; ``origin``
+    says who wrote it.
     """
 
     state: State
     pending: tuple[Intent, ...] = ()
     digest: str = ""
     previous: str = ""
+    origin: Origin = UNKNOWN_ORIGIN
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is worth telling of a snapshot without its objects: ``objects``, ``deposed`` and ``pending`` are counts."""
+
+    lineage: str
+    serial: int
+    objects: int
+    deposed: int
+    pending: int
+    digest: str
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +179,11 @@ def decode_outputs(data: Mapping[str, Any]) -> dict[str, OutputState]:
     }
 
 
-def encode_snapshot(state: State, pending: tuple[Intent, ...] = (), previous: str = "") -> tuple[bytes, str]:
+def encode_snapshot(
+    state: State, pending: tuple[Intent, ...] = (), previous: str = "", origin: Origin = UNKNOWN_ORIGIN
+) -> tuple[bytes, str]:
     """The bytes of a snapshot, and their digest."""
-    body: dict[str, Any] = {"lineage": state.lineage, "serial": state.serial}
+    body: dict[str, Any] = {"lineage": state.lineage, "serial": state.serial, **_encode_origin(origin)}
     if previous:
         body["previous"] = previous
     body["instances"] = [encode_instance(i) for i in state.instances.values()]
@@ -166,6 +196,22 @@ def encode_snapshot(state: State, pending: tuple[Intent, ...] = (), previous: st
     digest = _digest(version, rest)
     head = b'{"hythe_state":%s,"checksum":"sha256:%s","size":%d,' % (version, digest.encode(), len(rest))
     return head + rest, digest
+
+
+def _encode_origin(origin: Origin) -> dict[str, Any]:
+    """Who wrote it, the time as text: the format has no fractions."""
+    written = origin.written
+    return {
+        "written": None if written is None else datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds"),
+        "hythe": origin.hythe,
+        "operation": origin.operation,
+    }
+
+
+def _decode_origin(body: Mapping[str, Any]) -> Origin:
+    written = body["written"]
+    seconds = None if written is None else datetime.fromisoformat(written).timestamp()
+    return Origin(seconds, body["hythe"], body["operation"])
 
 
 def _digest(version: bytes, rest: bytes) -> str:
@@ -181,6 +227,25 @@ def begins_like_snapshot(data: bytes) -> bool:
 
 def decode_snapshot(data: bytes) -> Snapshot:
     """The snapshot in ``data``. Raises :class:`BadSnapshot`, which tells the sorts of damage apart."""
+    body, digest = _content(data)
+    try:
+        return _snapshot(body, digest)
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
+
+
+def summarise_snapshot(data: bytes) -> Summary:
+    """What a list of snapshots says of the one in ``data``, without making its instances. Raises BadSnapshot."""
+    body, digest = _content(data)
+    try:
+        objects, deposed, pending = (len(body.get(name, ())) for name in ("instances", "deposed", "pending"))
+        return Summary(body["lineage"], body["serial"], objects, deposed, pending, digest, _decode_origin(body))
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
+
+
+def _content(data: bytes) -> tuple[dict[str, Any], str]:
+    """The JSON of a snapshot in today's format, checked, and its digest. Raises BadSnapshot."""
     if not data.strip(b"\0 \t\r\n"):
         raise BadSnapshot(Flaw("empty", "it is empty"))
     head = _HEAD.match(data)
@@ -202,8 +267,8 @@ def decode_snapshot(data: bytes) -> Snapshot:
         text = f"it has format {int(version)}, and this Hythe reads up to format {FORMAT_VERSION}"
         raise BadSnapshot(Flaw("newer", text))
     try:
-        return _snapshot(orjson.loads(b"{" + rest), digest)
-    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        return upgrade_snapshot(orjson.loads(b"{" + rest), int(version)), digest
+    except (ValueError, KeyError, TypeError) as failure:
         raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
 
 
@@ -218,7 +283,7 @@ def _snapshot(body: Mapping[str, Any], digest: str) -> Snapshot:
         decode_outputs(body["outputs"]),
     )
     pending = tuple(map(decode_intent, body.get("pending", ())))
-    return Snapshot(state, pending, digest, body.get("previous", ""))
+    return Snapshot(state, pending, digest, body.get("previous", ""), _decode_origin(body))
 
 
 def encode_result(result: Result) -> dict[str, Any]:

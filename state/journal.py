@@ -16,6 +16,9 @@ import orjson
 if TYPE_CHECKING:
     from hythe.state.backends.base import Medium
 
+JOURNAL_VERSION = 2
+"""The format of a journal. A change needs a step in :mod:`hythe.state.upgrade` and a file under tests/golden/state."""
+
 Record = Mapping[str, Any]
 """A JSON object."""
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from hythe.value import Type
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The snapshot's format. A change needs a step in :mod:`hythe.state.upgrade` and a file under tests/golden/state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,21 @@ class OutputState:
     value: Any
     type: Type
     sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who wrote a snapshot. ``written`` is in seconds since the epoch; None and "" where that is not known.
+
+    ``hythe`` is the version of the program, ``operation`` the command (``apply``, ``state mv``).
+    """
+
+    written: float | None = None
+    hythe: str = ""
+    operation: str = ""
+
+
+UNKNOWN_ORIGIN = Origin()
 
 
 @dataclass(slots=True)

@@ -43,6 +43,8 @@ def rescue(backend: Backend) -> str:
                 f"Nothing is lost: `{back}{move}` brings back the state before, with the record of what was done "
                 "since; then run the command again."
             )
+    if backup is None and _has_versions(backend):
+        return f"There is no usable backup beside it, and there are versions from before: {_VERSIONS}."
     if backup is None:
         return (
             "There is no usable backup beside it. Restore the file from a copy; or move it away, and take the "
@@ -68,6 +70,13 @@ def _read_backup(backend: Backend) -> bytes | None:
         return backend.read_backup()
     except (OSError, DiagnosticError):
         return b""
+
+
+def _has_versions(backend: Backend) -> bool:
+    try:
+        return bool(backend.versions())
+    except OSError:
+        return False
 
 
 def _backup(backend: Backend) -> Snapshot | None:

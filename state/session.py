@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
+from hythe import __version__
 from hythe.diagnostic import Diagnostic, error, warning
 from hythe.state.backends.base import Backend, LeaseLost, Records, mend
 from hythe.state.codec import encode_intent, encode_result, encode_snapshot
-from hythe.state.journal import Journal, JournalFailed
-from hythe.state.model import InstanceState, Intent, OutputState, Result, State
+from hythe.state.journal import JOURNAL_VERSION, Journal, JournalFailed
+from hythe.state.model import InstanceState, Intent, Origin, OutputState, Result, State
 
 
 @dataclass(slots=True)
@@ -19,9 +21,9 @@ class Loaded:
     """A state as read: snapshot and journal together.
 
     ``pending`` are operations whose outcome is not known (see :mod:`hythe.state.settle`). ``fresh``:
-    nothing was recorded yet. ``digest`` names the snapshot, ``journal`` is what goes on
-    from it. ``next_seq`` is the number for the next intent. ``last_record`` is when something was last
-    recorded, in seconds since the epoch, where operations were left open.
+    nothing was recorded yet. ``digest`` names the snapshot, ``journal`` is what goes on from it, in the
+    format ``journal_version``. ``next_seq`` is the number for the next intent. ``last_record`` is when
+    something was last recorded, in seconds since the epoch, where operations were left open.
     """
 
     state: State
@@ -30,6 +32,7 @@ class Loaded:
     digest: str = ""
     base_serial: int = 0
     journal: Records | None = None
+    journal_version: int = JOURNAL_VERSION
     next_seq: int = 1
     recorded: int = field(default=0)
     last_record: float | None = None
@@ -43,7 +46,9 @@ class Session:
     they keep their ids, so that an object which turns up late is known for what it is.
     """
 
-    def __init__(self, backend: Backend, loaded: Loaded, operation: str) -> None:
+    def __init__(
+        self, backend: Backend, loaded: Loaded, operation: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.state = loaded.state.copy()
         self.pending = {i.seq: i for i in loaded.pending}
         self.unmade: dict[str, InstanceState] = {}
@@ -52,6 +57,7 @@ class Session:
         self._backend = backend
         self._loaded = loaded
         self._operation = operation
+        self._clock = clock
         self._seq = loaded.next_seq
         self._journal: Journal | None = None
         self._broken: OSError | None = None
@@ -105,7 +111,8 @@ class Session:
     def _open(self) -> None:
         loaded = self._loaded
         header = {
-            "hythe_journal": 1,
+            "hythe_journal": JOURNAL_VERSION,
+            "hythe": __version__,
             "lineage": self.state.lineage,
             "serial": loaded.base_serial,
             "snapshot": loaded.digest,
@@ -160,7 +167,8 @@ class Session:
             return []
         if self._journal is None:
             self.state.serial += 1
-        data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest)
+        origin = Origin(self._clock(), __version__, self._operation)
+        data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest, origin)
         keep = complete and self._broken is None and (self._journal is not None or self._loaded.journal is not None)
         try:
             self._backend.write(data, serial=self.state.serial, keep_journal=keep)

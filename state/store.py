@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from hythe import __version__
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
 from hythe.state.backends.base import Backend, Held, LeaseLost, Records
 from hythe.state.codec import (
@@ -20,15 +22,14 @@ from hythe.state.codec import (
     decode_snapshot,
     encode_snapshot,
 )
-from hythe.state.journal import JournalDamaged
+from hythe.state.journal import JOURNAL_VERSION, JournalDamaged
 from hythe.state.lock import Holder
-from hythe.state.model import Intent, State
+from hythe.state.model import Intent, Origin, State
 from hythe.state.rescue import put_back, rescue
 from hythe.state.session import Loaded, Session
+from hythe.state.upgrade import upgrade_journal
 
 __all__ = ["Loaded", "Session", "StateStore"]
-
-JOURNAL_VERSION = 1
 
 
 def new_lineage() -> str:
@@ -39,8 +40,9 @@ def new_lineage() -> str:
 class StateStore:
     """The state in a backend. Every method raises DiagnosticError for what a user can mend."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, clock: Callable[[], float] = time.time) -> None:
         self.backend = backend
+        self.clock = clock
         self.where = backend.where
 
     def lock(self, operation: str, timeout: float = 0.0) -> Held:
@@ -58,10 +60,10 @@ class StateStore:
     def read(self, lineage: str | None = None) -> Loaded:
         """Snapshot and journal together. ``lineage`` is for a state that does not exist yet (from a plan)."""
         data = self._snapshot()
-        journal, records = self._journal()
+        journal, records, version = self._journal()
         header = records[0] if records else None
         if data is None:
-            return self._first(journal, records, lineage)
+            return self._first(journal, records, version, lineage)
         try:
             snapshot = decode_snapshot(data)
         except BadSnapshot as failure:
@@ -71,34 +73,73 @@ class StateStore:
             state, snapshot.pending, digest=snapshot.digest, base_serial=state.serial, next_seq=_after(snapshot.pending)
         )
         if header is not None and header["snapshot"] == snapshot.digest:
-            self._replay(loaded, journal, records)
+            self._replay(loaded, journal, records, version)
         elif header is not None and (header["lineage"], header["snapshot"]) != (state.lineage, snapshot.previous):
             raise DiagnosticError(self._strange_journal(snapshot, header))
         # else the journal was taken in by this very snapshot, and only its removal is missing
         self._date(loaded)
         return loaded
 
-    def begin(self, loaded: Loaded, operation: str = "apply") -> Session:
-        """Open what was read for writing. The caller holds the lock since before reading."""
-        return Session(self.backend, loaded, operation)
+    def recovered(self, snapshot: Snapshot) -> Loaded:
+        """A snapshot from before, and what a journal that goes on from it says was done since.
 
-    def write(self, loaded: Loaded, state: State, *, keep_serial: bool = False) -> list[Diagnostic]:
+        For a state whose own snapshot cannot be read. Raises DiagnosticError.
+        """
+        loaded = Loaded(snapshot.state, snapshot.pending, digest=snapshot.digest, next_seq=_after(snapshot.pending))
+        for read in (self.backend.read_journal, self.backend.read_old_journal):
+            journal, records, version = self._journal(read)
+            if records and records[0]["snapshot"] == snapshot.digest:
+                self._replay(loaded, journal, records, version)
+                break
+        return loaded
+
+    def journal_base(self) -> str | None:
+        """The digest of the snapshot that the journal goes on from; None without a journal. Raises DiagnosticError."""
+        _, records, _ = self._journal()
+        return str(records[0]["snapshot"]) if records else None
+
+    def begin(self, loaded: Loaded, operation: str = "apply") -> Session:
+        """Open what was read for writing. The caller holds the lock since before reading.
+
+        Raises DiagnosticError when the journal is of an older format and cannot be taken in.
+        """
+        if loaded.journal is not None and loaded.journal_version < JOURNAL_VERSION:
+            loaded = self._take_in(loaded)
+        return Session(self.backend, loaded, operation, clock=self.clock)
+
+    def write(self, loaded: Loaded, state: State, operation: str, *, keep_serial: bool = False) -> list[Diagnostic]:
         """Replace what was read by ``state`` in one step (``state mv``, ``rm``, ``push``).
 
         ``keep_serial``: it is the very state that is elsewhere, and must be known as that.
         """
         if not keep_serial:
             state.serial = max(state.serial, loaded.state.serial) + 1
-        data, _ = encode_snapshot(state, loaded.pending, loaded.digest)
+        data, _ = encode_snapshot(state, loaded.pending, loaded.digest, self._origin(operation))
         try:
             self.backend.write(data, serial=state.serial, keep_journal=False)
         except OSError as failure:
-            text = f"{self.where} could not be written: {failure.strerror or failure}. It is as it was before."
-            if isinstance(failure, LeaseLost):
-                text = f"{self.where} was not written: {failure.strerror}. Nothing of another run was overwritten."
-                return [error("State lock lost", text)]
-            return [error("State not written", text)]
+            return [self._not_written(failure)]
         return []
+
+    def _take_in(self, loaded: Loaded) -> Loaded:
+        """Make a snapshot of what is in snapshot and journal: records of two formats must not be in one journal."""
+        state, pending = loaded.state, loaded.pending
+        data, digest = encode_snapshot(state, pending, loaded.digest, self._origin("upgrade"))
+        try:
+            self.backend.write(data, serial=state.serial, keep_journal=True)
+        except OSError as failure:
+            raise DiagnosticError(self._not_written(failure)) from failure
+        return Loaded(state, pending, digest=digest, base_serial=state.serial, next_seq=loaded.next_seq)
+
+    def _origin(self, operation: str) -> Origin:
+        return Origin(self.clock(), __version__, operation)
+
+    def _not_written(self, failure: OSError) -> Diagnostic:
+        if isinstance(failure, LeaseLost):
+            text = f"{self.where} was not written: {failure.strerror}. Nothing of another run was overwritten."
+            return error("State lock lost", text)
+        text = f"{self.where} could not be written: {failure.strerror or failure}. It is as it was before."
+        return error("State not written", text)
 
     def close(self) -> None:
         """Give up connections; the store may be used again afterwards."""
@@ -112,14 +153,16 @@ class StateStore:
         except OSError as failure:
             raise DiagnosticError(_unreadable(self.where, failure)) from failure
 
-    def _journal(self) -> tuple[Records, list[dict[str, Any]]]:
-        """The journal as the backend has it, and its records; the header is the first."""
+    def _journal(self, read: Callable[[], Records] | None = None) -> tuple[Records, list[dict[str, Any]], int]:
+        """The journal as the backend has it, its records in today's format, the header first, and its version."""
+        version = JOURNAL_VERSION
         try:
-            journal = self.backend.read_journal()
+            journal = (read or self.backend.read_journal)()
             records = list(map(orjson.loads, journal.records))
             if any(record.startswith(SEALED) for record in journal.records):
                 raise DiagnosticError(no_key(self.backend.journal_where))
-            if records and records[0]["hythe_journal"] > JOURNAL_VERSION:
+            version = records[0]["hythe_journal"] if records else version
+            if version > JOURNAL_VERSION:
                 text = f"{self.backend.journal_where} was written by a newer Hythe. Use that version to go on."
                 raise DiagnosticError(error("Journal from a newer version", text))
         except OSError as failure:
@@ -131,9 +174,11 @@ class StateStore:
             raise DiagnosticError(self._damaged_journal(f"a record makes no sense ({failure})")) from failure
         except (KeyError, TypeError) as failure:
             raise DiagnosticError(self._damaged_journal("its first record is no header")) from failure
-        return journal, records
+        return journal, upgrade_journal(records, version), version
 
-    def _first(self, journal: Records, records: Sequence[Mapping[str, Any]], lineage: str | None) -> Loaded:
+    def _first(
+        self, journal: Records, records: Sequence[Mapping[str, Any]], version: int, lineage: str | None
+    ) -> Loaded:
         if not records:
             return Loaded(State(lineage or new_lineage()), fresh=True)
         header = records[0]
@@ -145,7 +190,7 @@ class StateStore:
             )
             raise DiagnosticError(error("State file missing", text))
         loaded = Loaded(State(header["lineage"]))
-        self._replay(loaded, journal, records)
+        self._replay(loaded, journal, records, version)
         self._date(loaded)
         return loaded
 
@@ -153,7 +198,7 @@ class StateStore:
         if loaded.pending:
             loaded.last_record = self.backend.last_written()
 
-    def _replay(self, loaded: Loaded, journal: Records, records: Sequence[Mapping[str, Any]]) -> None:
+    def _replay(self, loaded: Loaded, journal: Records, records: Sequence[Mapping[str, Any]], version: int) -> None:
         pending = {i.seq: i for i in loaded.pending}
         state = loaded.state
         try:
@@ -174,7 +219,7 @@ class StateStore:
         except (ValueError, KeyError, TypeError, AttributeError) as failure:
             raise DiagnosticError(self._damaged_journal(f"a record makes no sense ({failure})")) from failure
         loaded.pending = tuple(pending.values())
-        loaded.journal = journal
+        loaded.journal, loaded.journal_version = journal, version
         loaded.recorded = len(records) - 1
 
     # -- words ----------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def command(
     """
     workspace = Workspace(cli, state_path)
     variables = workspace.variables(options.inputs_in_order(), ask=not json)
-    state = workspace.read_state()
+    state = workspace.read_objects()
     expressions = Expressions(workspace.config(), workspace.registry, variables, state, workspace.name)
     if any(d.is_error for d in expressions.problems):
         raise DiagnosticError(*expressions.problems)

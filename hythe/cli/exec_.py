@@ -99,7 +99,7 @@ def command(
             "No terminal", "--tty needs a terminal on both ends, and input or output here is none. Leave -t out."
         )
     workspace = Workspace(cli, state_path)
-    state = workspace.read_state()
+    state = workspace.read_objects()
     if is_machine(state, address):
         return _on_machine(cli, state.instances[address], words, tty=tty, user=user, env=env, workdir=workdir)
     found = select_containers(state, [address])

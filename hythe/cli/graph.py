@@ -51,7 +51,7 @@ def _graph(cli: Cli, workspace: Workspace, what: str, plan_file: str | None, ref
     variables = workspace.variables(options.inputs_in_order(), ask=False)
     with workspace.hosts() as hosts:
         request = options.PlanRequest(refresh=refresh)
-        outcome = workspace.plan(workspace.session(hosts, variables), workspace.read_state(), request)
+        outcome = workspace.plan(workspace.session(hosts, variables), workspace.read_objects(), request)
     raise_errors(outcome.diagnostics)
     assert outcome.plan is not None
     return plan_graph(outcome.plan)

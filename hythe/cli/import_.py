@@ -49,6 +49,8 @@ def command(
     no_color: bool,
 ) -> int:
     """Take an existing object into the state. ID is what its engine calls it, for example a container's name."""
+    from hythe.state.upgrade import upgrade_instances
+
     cli.compact_warnings = compact_warnings
     require_folder(cli)
     workspace = Workspace(cli, state_path)
@@ -59,11 +61,12 @@ def command(
     variables = workspace.variables(options.inputs_in_order(), ask=input)
     with workspace.locked("import", lock, lock_timeout) as store, workspace.hosts() as hosts:
         loaded = store.read()
+        upgrade_instances(loaded, workspace.registry)
         importer = _Importer(cli, workspace, at, variables, loaded.state)
         made = importer.take(hosts, object_id)
         state = loaded.state.copy()
         state.instances[made.address] = made
-        found = store.write(loaded, state)
+        found = store.write(loaded, state, "import")
     cli.report(found)
     if any(d.is_error for d in found):
         return FAILED

@@ -48,7 +48,7 @@ def command(
     if tail != "all" and not tail.isdigit():
         usage_error(f'"{tail}" is not a number of lines.')
     workspace = Workspace(cli, state_path)
-    state = workspace.read_state()
+    state = workspace.read_objects()
     query = {
         "stdout": True,
         "stderr": True,

@@ -127,8 +127,12 @@ def decode_plan(data: bytes) -> Plan:
         raise ValueError("it is no plan that Hythe saved")
     try:
         head = orjson.loads(head_line)
-        if head["hythe_plan"] != FORMAT_VERSION:
-            raise ValueError(f"it was saved by Hythe {head.get('hythe')} in another format; make a new plan")
+        version = head["hythe_plan"]
+        if version > FORMAT_VERSION:
+            # a plan is for the state of one moment: an old one is made anew, never brought up to date
+            raise ValueError(f"it was saved by a newer Hythe ({head.get('hythe')}); use that one, or make a new plan")
+        if version < FORMAT_VERSION:
+            raise ValueError(f"it was saved by an older Hythe ({head.get('hythe')}); make a new plan")
         body = body.removesuffix(b"\n")
         if sha256(body).hexdigest() != head["sha256"]:
             raise ValueError("it is damaged: its content does not match its checksum")

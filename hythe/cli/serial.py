@@ -41,7 +41,7 @@ def command(
     from hythe.provider.protocol import ProviderError
 
     workspace = Workspace(cli, state_path)
-    state = workspace.read_state()
+    state = workspace.read_objects()
     found = machine(state, address, ("vm",))
     owner = state.instances.get(found.host) if found.host is not None else None
     try:

@@ -33,7 +33,7 @@ def command(cli: Cli, *, address: str, words: tuple[str, ...], state_path: str |
     """
     import shlex
 
-    state = Workspace(cli, state_path).read_state()
+    state = Workspace(cli, state_path).read_objects()
     found = machine(state, address)
     from hythe.provider.connection.ssh import SshHost
     from hythe.provider.hosts import open_host

@@ -1,4 +1,4 @@
-"""``hythe state``: list, show, mv, rm, pull, push."""
+"""``hythe state``: list, show, mv, rm, pull, push, history, rebuild."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from hythe.address import Address, AddressError, format_path, parse_address, parse_target, sort_key
-from hythe.cli import options
+from hythe.cli import options, state_history, state_rebuild
 from hythe.cli.arguments import Group
 from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
 from hythe.cli.workspace import Workspace
@@ -19,6 +19,10 @@ from hythe.state.model import State
 @click.group(cls=Group)
 def command() -> None:
     """Look at the state and change it."""
+
+
+command.add_command(state_history.command)
+command.add_command(state_rebuild.command)
 
 
 def selected(state: State, texts: tuple[str, ...]) -> list[str]:
@@ -143,7 +147,7 @@ def move_command(
             cli.say(f"{'Would move' if dry_run else 'Move'} {old} to {new}")
         if dry_run:
             return FINE
-        raise_errors(store.write(loaded, renamed(loaded.state, names)))
+        raise_errors(store.write(loaded, renamed(loaded.state, names), "state mv"))
     cli.say(f"Moved {len(names):,} {'object' if len(names) == 1 else 'objects'}.")
     return FINE
 
@@ -176,7 +180,7 @@ def remove_command(
             cli.say(f"{'Would forget' if dry_run else 'Forgot'} {name}")
         if dry_run:
             return FINE
-        raise_errors(store.write(loaded, forget(loaded.state, names)))
+        raise_errors(store.write(loaded, forget(loaded.state, names), "state rm"))
     cli.say(f"{len(names):,} {'object was' if len(names) == 1 else 'objects were'} forgotten; nothing was destroyed.")
     return FINE
 
@@ -217,7 +221,7 @@ def push_command(
         if not force:
             check_push(loaded, snapshot)
         loaded.pending = snapshot.pending
-        found = store.write(loaded, snapshot.state)
+        found = store.write(loaded, snapshot.state, "state push")
         cli.report(found)
         if any(d.is_error for d in found):
             return FAILED

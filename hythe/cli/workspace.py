@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from hythe.value import Value
 
 
+_COMMANDS = {"normal": "apply", "destroy": "destroy", "refresh-only": "refresh"}
+"""What a plan's mode is called in the state's history."""
+
+
 class Workspace:
     """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
@@ -241,6 +245,15 @@ class Workspace:
         remember_state_secrets(state)
         return state
 
+    def read_objects(self) -> State:
+        """Like :meth:`read_state`, with attributes as today's kinds have them, for whoever makes use of these."""
+        from hythe.state.upgrade import upgrade_instances
+
+        loaded = self.store.read()
+        upgrade_instances(loaded, self.registry)
+        remember_state_secrets(loaded.state)
+        return loaded.state
+
     # -- kinds and hosts ------------------------------------------------------------------------
 
     @property
@@ -333,10 +346,15 @@ class Workspace:
         return without_keys(self.cli, config)
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:
-        """What became of operations that an earlier run left open. Nothing is written."""
+        """What became of operations that an earlier run left open. Nothing is written.
+
+        Before that, what was loaded is brought to what today's kinds expect. Raises DiagnosticError.
+        """
         from hythe.planner.edge import project_of
         from hythe.state.settle import settle
+        from hythe.state.upgrade import upgrade_instances
 
+        upgrade_instances(loaded, self.registry)
         config = self.config()
         return settle(
             loaded.state,
@@ -379,7 +397,7 @@ class Workspace:
         from hythe.planner.edge import make_evaluator
 
         evaluator = make_evaluator(session, plan, outcome)
-        writing = store.begin(loaded, plan.mode.value)
+        writing = store.begin(loaded, _COMMANDS[plan.mode.value])
         settled.record(writing)
         learnt: dict[str, str] = {}
         result = apply(
@@ -402,41 +420,6 @@ class Workspace:
             except DiagnosticError as failure:
                 result.diagnostics += failure.diagnostics
         return result
-
-
-def check_workspace(plan: Plan, name: str) -> None:
-    """Refuse a saved plan that was made in another workspace. Raises DiagnosticError."""
-    if plan.workspace != name:
-        raise fail(
-            "Plan for another workspace",
-            f'The plan was made in the workspace "{plan.workspace}", and this is "{name}". Make a new plan here, or go '
-            f"there with `hythe workspace select {plan.workspace}`.",
-        )
-
-
-def check_fresh(plan: Plan, state: State) -> None:
-    """Refuse a saved plan that the world has overtaken. Raises DiagnosticError."""
-    from hythe.planner.inputs import verify
-
-    if plan.lineage != state.lineage and plan.serial == 0:
-        raise fail(
-            "Stale plan",
-            "The plan was made when there was no state yet, and now there is one: another apply came first. Make a "
-            "new plan.",
-        )
-    if plan.lineage != state.lineage:
-        raise fail(
-            "Plan for another state",
-            f"The plan was made for the state with lineage {plan.lineage}, and this one has {state.lineage}. Apply it "
-            "where it was made, or name that state with --state.",
-        )
-    if plan.serial != state.serial:
-        raise fail(
-            "Stale plan",
-            f"The state has changed since the plan was made (serial {plan.serial} then, {state.serial} now), so what "
-            "it says may no longer be right. Make a new plan.",
-        )
-    raise_errors(verify(plan.config.inputs))
 
 
 def plan_options(request: PlanRequest) -> PlanOptions:

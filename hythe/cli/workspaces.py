@@ -190,7 +190,7 @@ def _make(workspace: Workspace, name: str, source: str | None, lock: bool, lock_
             raise fail("Workspace exists already", f'Somebody made a workspace "{name}" meanwhile.')
         loaded.pending = snapshot.pending if snapshot is not None else ()
         state = snapshot.state if snapshot is not None else State(new_lineage())
-        raise_errors(store.write(loaded, state, keep_serial=snapshot is not None))
+        raise_errors(store.write(loaded, state, "workspace new", keep_serial=snapshot is not None))
 
 
 def _read(workspace: Workspace, path: str) -> bytes:

@@ -13,7 +13,7 @@ from hythe.provider.container.container_files import digests
 from hythe.provider.container.container_find import inspect_many, marked, observe_full, ours, read_many
 from hythe.provider.container.container_links import links, moved_reference
 from hythe.provider.container.container_make import never_started
-from hythe.provider.container.container_networks import recall, reconnect
+from hythe.provider.container.container_networks import recalled_ids, reconnect
 from hythe.provider.container.container_observe import UPDATABLE, refresh
 from hythe.provider.container.container_run import inspect, remove, settle, start, stop
 from hythe.provider.container.container_schema import ContainerData, ContainerModel
@@ -51,6 +51,10 @@ class Container(Kind):
     """
 
     name: ClassVar[str] = "container"
+    rebuild_note = (
+        "It is recovered by its mark. What only Hythe knows of it, like how long it waits for it, is what the "
+        "configuration says."
+    )
     model: ClassVar[type[Model]] = ContainerModel
     data_model: ClassVar[type[Model] | None] = ContainerData
     unique_name: ClassVar[bool] = True
@@ -220,7 +224,7 @@ def _find(context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Fo
         if told is not None:
             intended = dict(request.attributes)
             # the engine's ids are not known to an intent; the container remembers its networks itself
-            seen = {**intended, "id": told["Id"], "network_ids": recall(told)} if intended else {}
+            seen = {**intended, "id": told["Id"], "network_ids": recalled_ids(told)} if intended else {}
             attributes = refresh(seen, told, engine.info) if seen else observe_full(engine, told)
             out[request.id] = Found(attributes, _complete(intended, told))
     return out

@@ -76,6 +76,12 @@ def recall(inspect: Inspect) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in text.split("\n") if line)
 
 
+def recalled_ids(inspect: Inspect) -> dict[str, str]:
+    """What :func:`network_ids` gave when it was made: ids of the networks that it is still in, names of others."""
+    found = endpoints(inspect)
+    return {key: identify(name, found[name]) if name in found else name for key, name in recall(inspect).items()}
+
+
 def observe_networks(inspect: Inspect) -> list[dict[str, Any]]:
     """``network`` blocks with raw names. The default network alone is what one gets without any."""
     found = endpoints(inspect)

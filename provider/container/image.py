@@ -2,8 +2,8 @@
 
 What is built or made from a root file system or packages carries the ownership mark as labels. An image
 that is pulled, and one that an archive holds ready made, cannot be marked without becoming another one:
-those are owned by the state, ``state rebuild`` does not recover them, and one whose creation was cut
-short by a crash counts as there before (``owned`` is false), so that it is never removed by mistake.
+those are owned by the state, and one whose creation was cut short by a crash, or of which a state that was
+lost knew, counts as there before (``owned`` is false), so that it is never removed by mistake.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hythe.provider.protocol import (
     Found,
     Hint,
     Host,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -53,6 +54,11 @@ class Image(Kind):
     """
 
     name = "image"
+    rebuild_note = (
+        "What is built, or made of packages or of a root file system, is recovered by its mark. A pulled image "
+        "that is still there is taken in; as nobody knows any more who brought it, it stays when the resource is "
+        "removed. A saved image of an archive is loaded once more."
+    )
     carried = True
     model = ImageModel
     data_model = ImageData
@@ -242,8 +248,23 @@ class Image(Kind):
         return [
             Owned(image.identity, _imported(image))
             for image in found.values()
-            if image.identity is not None and image.identity.lineage == context.lineage
+            if image.identity is not None and context.is_mine(image.identity)
         ]
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Pulled images that are there. Who brought them is not known, so removing the resource lets them stay."""
+        engine: Engine = context.host.engine()
+        out: list[Owned] = []
+        for request in requests:
+            wanted = dict(request.attributes)
+            if source_of(wanted) != "pull" or not wanted.get("name"):
+                continue
+            image = image_pull.there(engine, wanted)
+            if image is not None and all(map(image.has, own_names(wanted)[1:])):
+                identity = Identity(context.lineage, request.address, request.id)
+                digest = image_pull.digest_of(engine, image, wanted)
+                out.append(Owned(identity, observe(image, wanted | {"owned": False} | digest)))
+        return out
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """An image by name or id."""

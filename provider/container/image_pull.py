@@ -49,6 +49,18 @@ def pull(context: Context, desired: Attributes) -> tuple[EngineImage, str | None
     return image, digest, before is None or before.id != image.id
 
 
+def there(engine: Engine, desired: Attributes) -> EngineImage | None:
+    """The image that a pull would find on the engine already; None where it would have to be brought."""
+    parsed = parse_name(desired["name"])
+    return _already(engine, parsed, parsed.digest or desired.get("digest"), {**desired, "pull": "missing"})
+
+
+def digest_of(engine: Engine, image: EngineImage, desired: Attributes) -> Attributes:
+    """The digest of an image that is there, as an attribute; nothing where it has none."""
+    found = parse_name(desired["name"]).digest or desired.get("digest") or _known_digest(engine, image, desired["name"])
+    return {"digest": found} if found else {}
+
+
 def _already(engine: Engine, parsed: ImageName, pinned: str | None, desired: Attributes) -> EngineImage | None:
     if desired.get("pull") == "always" and not parsed.digest:
         return None

@@ -126,7 +126,7 @@ class Network(Kind):
         out: list[Owned] = []
         for item in _listed(engine, filters(lineage=context.lineage)):
             identity = identity_of(_labels(item))
-            if identity is not None and identity.lineage == context.lineage:
+            if identity is not None and context.is_mine(identity):
                 out.append(Owned(identity, _observe(engine, item, {})))
         return out
 

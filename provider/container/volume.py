@@ -184,7 +184,7 @@ class Volume(Kind):
         """Every volume that carries the lineage."""
         found = _listed(context.host.engine(), filters(lineage=context.lineage))
         pairs = [(identity_of(item.get("Labels")), item) for item in found]
-        return [Owned(i, _observe(item, {})) for i, item in pairs if i is not None and i.lineage == context.lineage]
+        return [Owned(i, _observe(item, {})) for i, item in pairs if i is not None and context.is_mine(i)]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A volume by name. It carries no mark afterwards either: the state alone says that it is ours."""

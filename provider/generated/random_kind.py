@@ -132,6 +132,10 @@ class Random(Kind):
     """
 
     name = "random"
+    rebuild_note = (
+        "It was in the state alone, so another value is made, and what uses it changes. Take the value that is in "
+        "use in with `hythe import` first, where somebody knows it."
+    )
     model = RandomModel
     ephemeral_model = RandomValue
     on_host = False

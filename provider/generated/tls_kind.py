@@ -35,6 +35,10 @@ class Tls(Kind):
     """
 
     name = "tls"
+    rebuild_note = (
+        "It was in the state alone, so another one is made, and what uses it changes. Take a private key that is "
+        "in use in with `hythe import` first."
+    )
     model = TlsModel
     data_model = TlsData
     ephemeral_model = TlsValue

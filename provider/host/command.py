@@ -18,6 +18,7 @@ from hythe.provider.protocol import (
     Found,
     Host,
     HostUnreachable,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -48,6 +49,10 @@ class Command(Kind):
     """
 
     name = "command"
+    rebuild_note = (
+        "It leaves no mark: with a `check` that finds all well it is taken in as it is, and otherwise `create` is "
+        "run once more."
+    )
     model = CommandModel
     data_model = ephemeral_model = CommandData
     unique_name = False
@@ -114,6 +119,12 @@ class Command(Kind):
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """None: commands leave no mark."""
         return []
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Those whose ``check`` tells that they did their work."""
+        found = self.find(context, requests)
+        addresses = {r.id: r.address for r in requests}
+        return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A command by its script, as one that was run already."""

@@ -22,6 +22,7 @@ from hythe.provider.protocol import (
     Attributes,
     Context,
     Found,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -43,12 +44,13 @@ class File(Kind):
     The file is put in place in one step, so that nobody ever reads half of it. Changes made to it behind
     Hythe's back are seen and mended. A path where somebody else's file is already is refused, unless
     `overwrite` allows to replace it. Deleting the resource deletes the file, whatever it holds by then.
-
-    `state rebuild` cannot recover files: nothing on them tells that Hythe made them. Take them in again
-    with `hythe import file.NAME /the/path`.
     """
 
     name = "file"
+    rebuild_note = (
+        "It has no mark: a file that holds exactly what is declared, with its permissions, is taken in. Take "
+        "others in with `hythe import`, as the next apply refuses to write over them."
+    )
     model = FileModel
     data_model = ephemeral_model = FileData
     unique_name = False
@@ -147,6 +149,12 @@ class File(Kind):
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """None: files carry no mark."""
         return []
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Files that hold exactly what is wanted, with the permissions that are wanted."""
+        found = self.find(context, requests)
+        addresses = {r.id: r.address for r in requests}
+        return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """The file at a path, with its content as text or base64."""

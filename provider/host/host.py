@@ -18,6 +18,7 @@ from hythe.provider.protocol import (
     Found,
     Host,
     HostUnreachable,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -41,6 +42,7 @@ class HostKind(Kind):
     """
 
     name = "host"
+    rebuild_note = "It comes back with the configuration, and what is on it by its marks, if it can be reached."
     is_machine = True
     model = HostModel
     data_model = HostData
@@ -111,6 +113,18 @@ class HostKind(Kind):
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """None: nothing on a machine tells that it is a host."""
         return []
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """Machines that can be reached the way the configuration says."""
+        out: list[Owned] = []
+        for request in requests:
+            try:
+                attributes = _observe(request.address, dict(request.attributes))
+            except HostUnreachable as failure:
+                context.notices += [warning(d.summary, d.detail, address=request.address) for d in failure.diagnostics]
+                continue
+            out.append(Owned(Identity(context.lineage, request.address, request.id), attributes))
+        return out
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """The local machine, as ``local``, one over SSH as ``ssh://user@host``, or an engine by its endpoint."""

@@ -10,6 +10,7 @@ from hythe.provider.protocol import (
     Attributes,
     Context,
     Found,
+    Identity,
     Kind,
     Observed,
     Owned,
@@ -45,6 +46,7 @@ class ValueKind(Kind):
     """
 
     name = "value"
+    rebuild_note = "It is what the configuration says, so it comes back with it."
     model = ValueModel
     data_model = ValueData
     on_host = False
@@ -79,6 +81,10 @@ class ValueKind(Kind):
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """Nothing is found on any host: values live in the state alone."""
         return []
+
+    def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
+        """All of them: they are what the configuration says."""
+        return [Owned(Identity(context.lineage, r.address, r.id), _with_output(dict(r.attributes))) for r in requests]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A value whose input is the text given."""

@@ -25,7 +25,7 @@ class KeyPair:
 
 def state_key(project: Project, lineage: str) -> KeyPair:
     """The pair that Hythe logs in with to the VMs of a state; made when it is not there. Raises ProviderError."""
-    return _kept(project, f"state-{_safe(lineage)}", "hythe")
+    return _made(project, f"state-{_safe(lineage)}", "hythe")
 
 
 def host_key(project: Project, instance_id: str) -> KeyPair:
@@ -33,7 +33,17 @@ def host_key(project: Project, instance_id: str) -> KeyPair:
 
     Raises ProviderError.
     """
-    return _kept(project, f"vm-{_safe(instance_id)}", "hythe-vm")
+    return _made(project, f"vm-{_safe(instance_id)}", "hythe-vm")
+
+
+def kept_state_key(project: Project, lineage: str) -> KeyPair | None:
+    """The pair of a state if it is still there; it is not made. Raises ProviderError."""
+    return _kept(project, f"state-{_safe(lineage)}", "hythe", make=False)
+
+
+def kept_host_key(project: Project, instance_id: str) -> KeyPair | None:
+    """The host key of a VM if it is still there; it is not made. Raises ProviderError."""
+    return _kept(project, f"vm-{_safe(instance_id)}", "hythe-vm", make=False)
 
 
 def forget(project: Project, instance_id: str) -> None:
@@ -69,12 +79,18 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)
 
 
-def _kept(project: Project, name: str, comment: str) -> KeyPair:
+def _made(project: Project, name: str, comment: str) -> KeyPair:
+    found = _kept(project, name, comment, make=True)
+    assert found is not None
+    return found
+
+
+def _kept(project: Project, name: str, comment: str, *, make: bool) -> KeyPair | None:
     path = os.path.join(folder(project), name)
     try:
-        os.makedirs(folder(project), mode=0o700, exist_ok=True)
         found = _read(path)
-        if found is None:
+        if found is None and make:
+            os.makedirs(folder(project), mode=0o700, exist_ok=True)
             _write_once(path, make_pair(comment).private)
             found = _read(path)
     except OSError as failure:
@@ -85,8 +101,7 @@ def _kept(project: Project, name: str, comment: str) -> KeyPair:
                 "reached with keys that are kept there; see to the permissions of the folder.",
             )
         ) from failure
-    assert found is not None
-    return KeyPair(found, f"{public_of(found)} {comment}")
+    return None if found is None else KeyPair(found, f"{public_of(found)} {comment}")
 
 
 def _read(path: str) -> str | None:

@@ -167,9 +167,13 @@ class HypervisorNetwork(Kind):
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """Every network that carries the lineage."""
-        found = _listed(context.host.hypervisor(None)).values()
-        pairs = [(identity_of(item["xml"]), item) for item in found]
-        return [Owned(i, _observe(item, {})) for i, item in pairs if i is not None and i.lineage == context.lineage]
+        found = [(uri, item) for uri in context.uris for item in _listed(context.host.hypervisor(uri)).values()]
+        pairs = [(identity_of(item["xml"]), uri, item) for uri, item in found]
+        return [
+            Owned(i, _observe(item, {}) | ({"uri": uri} if uri else {}))
+            for i, uri, item in pairs
+            if i is not None and context.is_mine(i)
+        ]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A network by name or UUID."""

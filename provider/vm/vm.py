@@ -39,7 +39,7 @@ from hythe.provider.vm.vm_make import Maker
 from hythe.provider.vm.vm_model import VmData, VmModel
 from hythe.provider.vm.vm_power import undefine
 from hythe.provider.vm.vm_read import Seen, look, look_at_many, observed
-from hythe.provider.vm.vm_settle import settled
+from hythe.provider.vm.vm_settle import recovered, settled
 
 
 class Vm(Kind):
@@ -50,6 +50,10 @@ class Vm(Kind):
     """
 
     name = "vm"
+    rebuild_note = (
+        "It is recovered by its mark, with its disks. What is on it is recovered too while its keys are in "
+        "`.hythe/ssh`, below the configuration; without them nobody can log in to it."
+    )
     model = VmModel
     data_model = VmData
     is_machine = True
@@ -128,13 +132,20 @@ class Vm(Kind):
 
     def find_owned(self, context: ReadContext) -> list[Owned]:
         """Every VM that carries the lineage."""
-        hypervisor: Hypervisor = context.host.hypervisor(None)
         out: list[Owned] = []
-        for seen in look_at_many(hypervisor, None).values():
-            identity = identity_of(seen.config)
-            if identity is not None and identity.lineage == context.lineage:
-                out.append(Owned(identity, observed(hypervisor, seen, {}, context.host)))
+        for uri in context.uris:
+            hypervisor: Hypervisor = context.host.hypervisor(uri)
+            for seen in look_at_many(hypervisor, None).values():
+                identity = identity_of(seen.config)
+                if identity is not None and context.is_mine(identity):
+                    attributes = observed(hypervisor, seen, {}, context.host)
+                    out.append(Owned(identity, attributes | ({"uri": uri} if uri else {})))
         return out
+
+    def recover(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Attributes]:
+        """As they are, without waiting for their guests; with the keys that are still there."""
+        found = {r.id: recovered(context, context.host.hypervisor(r.attributes.get("uri")), r) for r in requests}
+        return {id: attributes for id, attributes in found.items() if attributes is not None}
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A VM by name or UUID."""

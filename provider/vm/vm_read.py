@@ -12,6 +12,7 @@ from hythe.provider.protocol import Attributes, Host, ProviderError
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.domain_read import bytes_of, is_seed, mac_of, observe, source_of
+from hythe.provider.vm.marks import identity_of
 from hythe.provider.vm.xml import Element, parse
 
 _INACTIVE, _SECURE = 2, 1
@@ -89,6 +90,17 @@ def look_at_many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, S
         return out
 
     return hypervisor.survey(read)
+
+
+def files_of(hypervisor: Hypervisor, lineage: str) -> tuple[set[str], set[str]]:
+    """The files of the disks of a state's VMs, and the files that these are layers on."""
+    disks: set[str] = set()
+    for seen in look_at_many(hypervisor, None).values():
+        identity = identity_of(seen.config)
+        if identity is not None and identity.lineage == lineage:
+            disks |= {f for d in seen.config.findall("devices/disk") if not is_seed(d) and (f := source_of(d))}
+    found = (pools.find_path(hypervisor, file) for file in sorted(disks))
+    return disks, {facts.backing for facts in found if facts is not None and facts.backing}
 
 
 def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> Attributes:

@@ -26,13 +26,47 @@ def settled(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest) 
     if seen is None:
         left = own_volumes(hypervisor, identity)
         return Found({**request.attributes, "pool": left[0].pool}, complete=False) if left else None
-    attributes = observed(hypervisor, seen, _known(context, hypervisor, request, seen), context.host)
+    known = _known(request, hypervisor, seen, context.lineage)
+    if _has_keys(known):
+        login = keys.state_key(context.project, context.lineage)
+        known["ssh"] = _access(known, login, keys.host_key(context.project, request.id))
+    attributes = observed(hypervisor, seen, known, context.host)
     runs = seen.running or request.attributes.get("running") is False
     return Found(attributes, complete=runs and _becomes_ready(context, hypervisor, request.address, attributes))
 
 
-def _known(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest, seen: Seen) -> Attributes:
-    """What the state would know of it."""
+def recovered(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest) -> Attributes | None:
+    """The VM of an instance id as a state that was lost had it; None when it is not there.
+
+    Keys that are lost are not made anew: the guest would know nothing of them.
+    """
+    seen = look(hypervisor, uuid=uuid_of(Identity(context.lineage, request.address, request.id)))
+    if seen is None:
+        return None
+    known = _known(request, hypervisor, seen, context.lineage)
+    if _has_keys(known):
+        login = keys.kept_state_key(context.project, context.lineage)
+        host = keys.kept_host_key(context.project, request.id)
+        if login is not None and host is not None:
+            known["ssh"] = _access(known, login, host)
+    return observed(hypervisor, seen, known, context.host)
+
+
+def _has_keys(known: Attributes) -> bool:
+    return bool(known.get("cloud_init", True)) and known.get("image") is not None
+
+
+def _access(known: Attributes, login: keys.KeyPair, host: keys.KeyPair) -> Attributes:
+    return {
+        "port": 22,
+        "user": known.get("user", "root"),
+        "host_key": " ".join(host.public.split()[:2]),
+        "private_key": login.private,
+    }
+
+
+def _known(request: ReadRequest, hypervisor: Hypervisor, seen: Seen, lineage: str) -> Attributes:
+    """What the state would know of it, but for its keys."""
     known = dict(request.attributes)
     disks = [d for d in seen.config.findall("devices/disk") if not is_seed(d)]
     if known.get("disk"):
@@ -44,16 +78,8 @@ def _known(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest, s
     log = seen.config.find("devices/serial/log")
     if log is not None:
         known["console_log"] = log.get("file")
-    own = own_volumes(hypervisor, Identity(context.lineage, request.address, request.id))
+    own = own_volumes(hypervisor, Identity(lineage, request.address, request.id))
     known["pool"] = own[0].pool if own else pools.OWN
-    if known.get("cloud_init", True) and known.get("image") is not None:
-        host = keys.host_key(context.project, request.id)
-        known["ssh"] = {
-            "port": 22,
-            "user": known.get("user", "root"),
-            "host_key": " ".join(host.public.split()[:2]),
-            "private_key": keys.state_key(context.project, context.lineage).private,
-        }
     return known
 
 

@@ -6,6 +6,7 @@
 ``<state>.lock``           the lock
 ``<state>.backup``         the snapshot before
 ``<state>.backup.journal`` what was done between the two: with it, the backup is as good as the state
+``<state>.history``        a folder of some snapshots from before (see :mod:`hythe.state.backends.versions`)
 =========================  =================================================================
 """
 
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from hythe.diagnostic import DiagnosticError, error
 from hythe.state import lock as locking
-from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, Paths, Records, Storage
+from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, Paths, Records, Storage, Version
+from hythe.state.backends.versions import Versions
 from hythe.state.frames import JournalFile, decode_journal, sync_folder
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class LocalBackend(Backend):
         self.journal = self.path + ".journal"
         self.old_journal = self.path + ".backup.journal"
         self.lock_path = self.path + ".lock"
+        self._versions = Versions(self.path + ".history")
         self.where, self.journal_where = self.path, self.journal
         self.paths = Paths(self.path, self.backup, self.journal, self.old_journal)
         self._on_step = on_step
@@ -109,6 +112,10 @@ class LocalBackend(Backend):
             self._write_synced(fresh, data)
             self._on_step("keep backup")
             self._keep_backup()
+            # a version less is better than a state that is not written
+            with contextlib.suppress(OSError):
+                self._on_step("keep version")
+                self._versions.keep(self.path)
             self._on_step("replace snapshot")
             os.replace(fresh, self.path)
         except OSError:
@@ -127,14 +134,26 @@ class LocalBackend(Backend):
                         os.unlink(path)
             self._on_step("sync folder")
             sync_folder(self.path)
+        with contextlib.suppress(OSError):
+            self._on_step("remove old versions")
+            self._versions.prune()
 
     def delete(self) -> None:
         """Remove the state's files, and the folder that is then empty. The lock's file goes last."""
+        self._versions.delete()
         for path in (self.path, self.journal, self.backup, self.old_journal, self.lock_path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
+
+    def versions(self) -> list[Version]:
+        """The snapshots from before that are kept, the latest first."""
+        return self._versions.kept()
+
+    def read_version(self, version: str) -> bytes | None:
+        """The snapshot of that id, None when it is not there (any more)."""
+        return self._versions.read(version)
 
     def _write_synced(self, path: str, data: bytes) -> None:
         # whatever an earlier crash left there may be a link or have other permissions

@@ -21,11 +21,13 @@ from hythe.planner.explain import explain
 from hythe.planner.plan import Plan
 from hythe.provider.memory import MemoryHosts, MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
+from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
 from hythe.state.backends.local import LocalBackend
 from hythe.state.model import State
 from hythe.state.settle import Settled, settle
 from hythe.state.store import Loaded, StateStore
+from hythe.state.upgrade import upgrade_instances
 
 
 @dataclass
@@ -51,6 +53,7 @@ class House:
         self.files = LocalBackend(str(folder / "hythe.state.json"))
         self.store = StateStore(self.files)
         self.stop = Stop()
+        self.kinds: dict[str, Kind] = {}
         self.events: list[Event] = []
         self.parallelism = 10
         self.diagnostics: list[Diagnostic] = []
@@ -63,9 +66,12 @@ class House:
         values, found = variables.resolve(config, {}, lambda *_: [])
         assert not found, found
         hosts: Any = MemoryHosts(self.world)
-        return Session(config, values, Registry(memory_kinds(self.world)), hosts, parallelism=self.parallelism)
+        return Session(
+            config, values, Registry({**memory_kinds(self.world), **self.kinds}), hosts, parallelism=self.parallelism
+        )
 
     def settled(self, session: Session, loaded: Loaded) -> Settled:
+        upgrade_instances(loaded, session.registry)
         return settle(
             loaded.state,
             loaded.pending,

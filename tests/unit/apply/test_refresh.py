@@ -93,7 +93,7 @@ def test_objects_of_unknown_kinds_are_kept(house: Any) -> None:
     house.done(TEXT)
     loaded = house.store.read()
     loaded.state.instances["gone.x"] = InstanceState("gone.x", "id-x", "gone", {})
-    house.store.write(loaded, loaded.state)
+    house.store.write(loaded, loaded.state, "test")
     found = read(house)
     assert isinstance(found.get("id-x"), Unreachable)
     assert [d.summary for d in found.diagnostics] == ["Unknown kind in state"]

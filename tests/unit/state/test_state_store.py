@@ -72,8 +72,8 @@ def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
     assert state.outputs["o"].value == "x"
     assert state.serial == 2
     assert not os.path.exists(store.backend.journal)
-    for name in os.listdir(tmp_path):
-        assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600
+    for path in tmp_path.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_nothing_done_writes_nothing(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_crash_at_any_step_of_the_writing_loses_nothing(tmp_path: Path) -> Non
     session.wait(session.record(Result(intent.seq, instance("b"))))
     armed = True
     session.finish()
-    assert len(copies) == 5
+    assert len(copies) == 7
     for path in copies:
         again = store_at(path)
         loaded = again.read()
@@ -287,7 +287,7 @@ def test_writing_replaces_at_once(tmp_path: Path) -> None:
     loaded = store.read()
     state = loaded.state.copy()
     del state.instances["thing.b"]
-    assert store.write(loaded, state) == []
+    assert store.write(loaded, state, "state rm") == []
     assert list(store.load().instances) == ["thing.a"]
     assert store.load().serial == 2
 
