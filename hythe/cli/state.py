@@ -1,4 +1,4 @@
-"""``hythe state``: list, show, mv, rm, pull, push."""
+"""``hythe state``: list, show, mv, rm, pull, push; check is in state_check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import click
 
 from hythe.address import Address, AddressError, format_path, parse_address, parse_target, sort_key
-from hythe.cli import options
+from hythe.cli import options, state_check
 from hythe.cli.arguments import Group
 from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
 from hythe.cli.workspace import Workspace
@@ -18,6 +18,9 @@ from hythe.state.model import State
 @click.group(cls=Group)
 def command() -> None:
     """Look at the state and change it."""
+
+
+command.add_command(state_check.command)
 
 
 def selected(state: State, texts: tuple[str, ...]) -> list[str]:

@@ -23,6 +23,7 @@ from hythe.provider.memory import MemoryHosts, MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
 from hythe.provider.registry import Registry
 from hythe.state.backends.local import LocalBackend
+from hythe.state.check import check_state
 from hythe.state.model import State
 from hythe.state.settle import Settled, settle
 from hythe.state.store import Loaded, StateStore
@@ -126,6 +127,7 @@ class House:
         """Apply, without anything wrong, and with an empty plan afterwards."""
         result = self.apply(text, **options)
         assert result.diagnostics == []
+        self.sound()
         if options.get("mode") is None:
             assert self.plan(text) == ""
         return result
@@ -160,6 +162,12 @@ class House:
         ours = sorted(o.mark.id for o in self.world.objects.values() if o.mark is not None)
         known = sorted(i.id for i in (*state.instances.values(), *state.deposed.values()) if i.kind != "note")
         assert ours == known
+        self.sound()
+
+    def sound(self) -> None:
+        """The state passes its integrity check."""
+        found = check_state(self.store.read(), Registry(memory_kinds(self.world)))
+        assert found == [], found
 
 
 @pytest.fixture
