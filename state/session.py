@@ -96,6 +96,8 @@ class Session:
         if self._journal is None and self._broken is None:
             self._open()
         if self._journal is None:
+            # only the snapshot can hold it now
+            self._changed = True
             return -1
         ticket = self._journal.append({sort: data})
         if sort == "result":
