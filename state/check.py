@@ -97,12 +97,19 @@ def _identities(state: State, pending: Iterable[Intent]) -> Iterator[Diagnostic]
 def _places(instance: InstanceState, state: State, registry: Registry) -> Iterator[Diagnostic]:
     for other in instance.dependencies:
         if other not in state.instances:
-            yield _error(instance, f"{instance.address} depends on {other}, which the state does not have.")
+            # as after a refresh that found it gone
+            text = f"{instance.address} depends on {other}, which the state does not have. The next apply mends that."
+            yield warning("Dependency not in the state", text, address=instance.address)
     if instance.host is None:
         return
     host = state.instances.get(instance.host)
     if host is None:
-        yield _error(instance, f"{instance.address} is on {instance.host}, which the state does not have.")
+        # as after a run that was killed when the machine was gone, and what was on it with it
+        text = (
+            f"{instance.address} is on {instance.host}, which the state does not have. The next apply finds out what "
+            "became of it; if the machine was forgotten, forget what is on it, too, with `hythe state rm`."
+        )
+        yield warning("Machine not in the state", text, address=instance.address)
     elif host.kind in registry and not registry.kind(host.kind).is_machine:
         yield _error(instance, f"{instance.address} is on {instance.host}, which is no machine.")
     seen = {instance.address}

@@ -28,32 +28,39 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, eq=False)
 class _File:
-    """A file. ``durable`` is what the disk has; ``waiting`` what was done since, ``given_up`` what a sync failed for.
+    """A file. ``durable`` is what the disk has, ``waiting`` what was done since.
 
-    An entry of these is (place, bytes), or (size, None) where the file was cut off.
+    That is (place, bytes), or (size, None) where the file was cut off.
     """
 
     content: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
     waiting: list[tuple[int, bytes | None]] = field(default_factory=list)
-    given_up: list[tuple[int, bytes | None]] = field(default_factory=list)
     is_folder: bool = False
 
     def synced(self) -> None:
         for at, data in self.waiting:
             _do(self.durable, at, data)
         self.waiting.clear()
+        # the length is not among what a sync that failed gives up
+        _do(self.durable, len(self.content), None)
+        self.durable.extend(bytes(len(self.content) - len(self.durable)))
 
-    def failed(self) -> None:
-        self.given_up += self.waiting
+    def failed(self, chance: random.Random) -> None:
+        self.durable = self.survivor(chance).durable
         self.waiting.clear()
 
     def survivor(self, chance: random.Random) -> _File:
         """The file after a power failure."""
         left = bytearray(self.durable)
-        steps = [*self.given_up, *self.waiting]
-        pieces = [piece for at, data in steps for piece in _pieces(at, data)]
-        for at, data in _some(chance, pieces):
+        pieces = [piece for at, data in self.waiting for piece in _pieces(at, data)]
+        by_sector: dict[int, list[tuple[int, bytes | None]]] = {}
+        for piece in pieces:
+            by_sector.setdefault(-1 if piece[1] is None else piece[0] // SECTOR, []).append(piece)
+        # the disk fills a sector with what it was at some moment
+        written = [s[: chance.randint(0, len(s))] for s in by_sector.values()]
+        there = _some(chance, pieces) if chance.random() < 0.6 else [p for p in pieces if any(p in s for s in written)]
+        for at, data in there:
             _do(left, at, data)
         if pieces and len(self.content) > len(left) and chance.random() < 0.4:
             left.extend(bytes(len(self.content) - len(left)))
@@ -84,13 +91,8 @@ def _pieces(at: int, data: bytes | None) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _some(chance: random.Random, items: list[_T]) -> list[_T]:
-    """Some of them, in order: none, all, those before some moment, or any."""
-    sort = chance.randrange(4)
-    if sort < 2:
-        return items if sort else []
-    if sort == 2:
-        return items[: chance.randint(0, len(items))]
-    return [i for i in items if chance.random() < 0.5]
+    """None of them, all, or those before some moment."""
+    return items[: chance.choice([0, len(items), chance.randint(0, len(items))])]
 
 
 class MemoryDisk(Disk):
@@ -101,7 +103,9 @@ class MemoryDisk(Disk):
     than a number says. ``room`` is how many bytes there is space for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
+        """``seed`` decides what of it is written by a sync that fails."""
+        self._chance = random.Random(seed)
         self.mutex = threading.RLock()
         self.on_step: Callable[[str, str], OSError | int | None] | None = None
         self.room: int | None = None
@@ -116,7 +120,7 @@ class MemoryDisk(Disk):
     def fork(self) -> MemoryDisk:
         """The disk as another process finds it after this one was killed: nothing is lost, nothing more is durable."""
         with self.mutex:
-            other = MemoryDisk()
+            other = MemoryDisk(self._chance.randrange(2**32))
             parts = copy.deepcopy((self._names, self._durable, self._changes))
             other._names, other._durable, other._changes = parts
             return other
@@ -125,14 +129,15 @@ class MemoryDisk(Disk):
         """The disk as it is found after a power failure."""
         with self.mutex:
             names = dict(self._durable)
-            for _, change in _some(chance, self._changes):
+            any_of_them = [c for c in self._changes if chance.random() < 0.5]
+            for _, change in any_of_them if chance.random() < 0.3 else _some(chance, self._changes):
                 for path, file in change.items():
                     if file is None:
                         names.pop(path, None)
                     else:
                         names[path] = file
             survivors: dict[_File, _File] = {}
-            other = MemoryDisk()
+            other = MemoryDisk(self._chance.randrange(2**32))
             other._names = {}
             for path in sorted(names):
                 above = other._names.get(os.path.dirname(path))
@@ -141,6 +146,13 @@ class MemoryDisk(Disk):
                     other._names[path] = survivors.setdefault(file, file.survivor(chance))
             other._durable = dict(other._names)
             return other
+
+    def write_back(self) -> None:
+        """Some time passes, and the system writes to the disk what it had not yet."""
+        with self.mutex:
+            self._durable, self._changes = dict(self._names), []
+            for file in self._names.values():
+                file.synced()
 
     def files(self) -> dict[str, bytes]:
         """What a user would see."""
@@ -211,7 +223,7 @@ class MemoryDisk(Disk):
             self._step("sync", path)
         except OSError:
             with self.mutex:
-                target.failed()
+                target.failed(self._chance)
             raise
         with self.mutex:
             target.synced()
