@@ -165,7 +165,7 @@ class MemoryWorld:
     def _count(self, op: str, kind: str, phase: str, context: Context) -> None:
         if phase == "before":
             self.calls.append(Call(op, kind, context.identity.address, context.identity.id))
-            key = (context.host.name, kind)
+            key = (place(context.host), kind)
             self._running[key] = self._running.get(key, 0) + 1
             self.peak[key] = max(self.peak.get(key, 0), self._running[key])
 
@@ -182,10 +182,10 @@ class MemoryWorld:
         return None
 
     def reach(self, host: Host) -> str:
-        """The host's name. Raises HostUnreachable when it is to be so."""
+        """The host's place (see :func:`place`). Raises HostUnreachable when it is to be so."""
         if host.name in self.unreachable:
             raise HostUnreachable(error("Host not reachable", f"{host.name} does not answer."))
-        return host.name
+        return place(host)
 
     def marked(self, id: str) -> MemoryObject | None:
         """The object that carries the instance id."""
@@ -206,14 +206,13 @@ class MemoryWorld:
         self.objects[number] = made
         return made
 
-    def sink(self, host: str) -> None:
-        """Everything on a host ends with it."""
+    def sink(self, machine: MemoryObject) -> None:
+        """Everything on a machine ends with it."""
         with self.mutex:
-            gone = [o for o in self.objects.values() if o.host == host]
+            gone = [o for o in self.objects.values() if o.host == machine.engine_id]
             for lost in gone:
                 self.objects.pop(lost.engine_id, None)
-                if lost.mark is not None:
-                    self.sink(lost.mark.address)
+                self.sink(lost)
 
     def destroy(self, target: MemoryObject) -> None:
         """Remove an object. Raises ProviderError while another uses it."""
@@ -222,6 +221,11 @@ class MemoryWorld:
         if users:
             raise ProviderError(error("Object in use", f"{target.name} is used by {', '.join(sorted(users))}."))
         del self.objects[target.engine_id]
+
+
+def place(host: Host) -> str:
+    """What a host is to the world, which does not know addresses: ``local``, or the engine id of a machine in it."""
+    return getattr(host, "place", host.name)
 
 
 def _down(address: str) -> Diagnostic:
@@ -243,8 +247,9 @@ def used(value: Any) -> frozenset[str]:
 class MemoryHost:
     """A host in the world."""
 
-    def __init__(self, name: str, world: MemoryWorld) -> None:
+    def __init__(self, name: str, world: MemoryWorld, place: str | None = None) -> None:
         self.name = name
+        self.place = place or name
         self._world = world
 
     def engine(self) -> MemoryWorld:
@@ -280,7 +285,7 @@ class MemoryHosts:
         """The host. Raises HostUnreachable."""
         if address is None:
             return self.local
-        host = MemoryHost(address, self._world)
+        host = MemoryHost(address, self._world, (attributes or {}).get("engine_id"))
         if attributes is None:
             raise HostUnreachable(error("Host not known", f"{address} is not in the state."))
         if attributes.get("running") is False:

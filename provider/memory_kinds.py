@@ -154,7 +154,7 @@ class MemoryKind(Kind):
                 target = world.ours(context.identity.id, before)
                 if target is not None:
                     if self.takes_along:
-                        world.sink(context.identity.address)
+                        world.sink(target)
                     world.destroy(target)
             world.step(context, "delete", self.name, "after")
         finally:

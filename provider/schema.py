@@ -176,6 +176,9 @@ Number = Annotated[Any, BeforeValidator(_exact), Display("number")]
 """Field type: an exact number, canonically an int, or a Decimal where it is no integer."""
 
 
+_REQUIRED = "this argument is required"
+
+
 class Schema:
     """The compiled form of a model: attributes by name, in declaration order."""
 
@@ -221,7 +224,7 @@ class Schema:
         for name, spec in self.attributes.items():
             if name not in given:
                 if spec.required:
-                    problems.append(((name,), "this argument is required"))
+                    problems.append(((name,), _REQUIRED))
                 elif spec.default is not None:
                     out[name] = plain(spec.default)
                 continue
@@ -238,6 +241,15 @@ class Schema:
                     problems += [((name, *p), t) for p, t in map(_message, failure.errors(include_url=False))]
         problems += [((name,), "no such argument") for name in given if name not in self.attributes]
         return out, problems
+
+    def check_stored(self, attributes: Mapping[str, Any]) -> list[tuple[Path, str]]:
+        """What is wrong with attributes as the state has them, by path.
+
+        That one is missing is not wrong: write-only values are never stored, and of an object that was made in part
+        little is known.
+        """
+        _, problems = self._decode_partial(attributes)
+        return [(path, text) for path, text in problems if text != _REQUIRED]
 
     def _adapter(self, name: str) -> TypeAdapter[Any]:
         found = self._adapters.get(name)
@@ -307,7 +319,7 @@ def _decode_blocks(spec: Attribute, value: Any) -> tuple[Any, list[tuple[Path, s
 def _message(failure: Any) -> tuple[Path, str]:
     text = failure["msg"].removeprefix("Value error, ")
     if failure["type"] == "missing":
-        text = "this argument is required"
+        text = _REQUIRED
     elif failure["type"] == "extra_forbidden":
         text = "no such argument"
     elif failure["type"] == "literal_error":

@@ -273,15 +273,11 @@ def _content(data: bytes) -> tuple[dict[str, Any], str]:
 
 
 def _snapshot(body: Mapping[str, Any], digest: str) -> Snapshot:
-    instances = map(decode_instance, body["instances"])
-    deposed = map(decode_instance, body["deposed"])
-    state = State(
-        body["lineage"],
-        body["serial"],
-        {i.address: i for i in instances},
-        {i.id: i for i in deposed},
-        decode_outputs(body["outputs"]),
-    )
+    instances = {i.address: i for i in map(decode_instance, body["instances"])}
+    deposed = {i.id: i for i in map(decode_instance, body["deposed"])}
+    if len(instances) < len(body["instances"]) or len(deposed) < len(body["deposed"]):
+        raise ValueError("an object is recorded twice")
+    state = State(body["lineage"], body["serial"], instances, deposed, decode_outputs(body["outputs"]))
     pending = tuple(map(decode_intent, body.get("pending", ())))
     return Snapshot(state, pending, digest, body.get("previous", ""), _decode_origin(body))
 

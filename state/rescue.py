@@ -79,8 +79,14 @@ def _has_versions(backend: Backend) -> bool:
         return False
 
 
+def read_backup_snapshot(backend: Backend) -> Snapshot | None:
+    """The snapshot before, None when there is none. Raises OSError and :class:`~hythe.state.codec.BadSnapshot`."""
+    data = backend.read_backup()
+    return None if data is None else decode_snapshot(data)
+
+
 def _backup(backend: Backend) -> Snapshot | None:
     try:
-        return decode_snapshot(_read_backup(backend) or b"")
-    except BadSnapshot:
+        return read_backup_snapshot(backend)
+    except (OSError, BadSnapshot):
         return None

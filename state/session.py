@@ -10,7 +10,7 @@ import orjson
 
 from hythe import __version__
 from hythe.diagnostic import Diagnostic, error, warning
-from hythe.state.backends.base import Backend, LeaseLost, Records, mend
+from hythe.state.backends.base import Backend, LeaseLost, Medium, Records, mend
 from hythe.state.codec import encode_intent, encode_result, encode_snapshot
 from hythe.state.journal import JOURNAL_VERSION, Journal, JournalFailed
 from hythe.state.model import InstanceState, Intent, Origin, OutputState, Result, State
@@ -22,8 +22,9 @@ class Loaded:
 
     ``pending`` are operations whose outcome is not known (see :mod:`hythe.state.settle`). ``fresh``:
     nothing was recorded yet. ``digest`` names the snapshot, ``journal`` is what goes on from it, in the
-    format ``journal_version``. ``next_seq`` is the number for the next intent. ``last_record`` is when
-    something was last recorded, in seconds since the epoch, where operations were left open.
+    format ``journal_version``. ``left_over``: there is a journal that the snapshot has taken in already.
+    ``next_seq`` is the number for the next intent. ``last_record`` is when something was last recorded, in
+    seconds since the epoch, where operations were left open.
     """
 
     state: State
@@ -36,6 +37,18 @@ class Loaded:
     next_seq: int = 1
     recorded: int = field(default=0)
     last_record: float | None = None
+    left_over: bool = False
+
+    def open_journal(self, backend: Backend) -> Medium:
+        """The journal that goes on from what was read; what is left over is replaced. Raises OSError."""
+        header = {
+            "hythe_journal": JOURNAL_VERSION,
+            "hythe": __version__,
+            "lineage": self.state.lineage,
+            "serial": self.base_serial,
+            "snapshot": self.digest,
+        }
+        return backend.open_journal(orjson.dumps(header), self.journal.position if self.journal is not None else None)
 
 
 class Session:
@@ -102,6 +115,8 @@ class Session:
         if self._journal is None and self._broken is None:
             self._open()
         if self._journal is None:
+            # only the snapshot can hold it now
+            self._changed = True
             return -1
         ticket = self._journal.append({sort: data})
         if sort == "result":
@@ -109,17 +124,8 @@ class Session:
         return ticket
 
     def _open(self) -> None:
-        loaded = self._loaded
-        header = {
-            "hythe_journal": JOURNAL_VERSION,
-            "hythe": __version__,
-            "lineage": self.state.lineage,
-            "serial": loaded.base_serial,
-            "snapshot": loaded.digest,
-        }
         try:
-            position = loaded.journal.position if loaded.journal is not None else None
-            medium = self._backend.open_journal(orjson.dumps(header), position)
+            medium = self._loaded.open_journal(self._backend)
         except OSError as failure:
             self._broken = failure
             return
@@ -165,6 +171,11 @@ class Session:
         if not self._changed and not self._backend.outdated:
             self.close()
             return []
+        if self._loaded.left_over and self._journal is None and self._broken is None:
+            # nothing could tell what a journal belongs to that outlives two snapshots, so it is replaced first
+            self._open()
+        if self._loaded.left_over and self._broken is not None:
+            return self._not_written(self._broken)
         if self._journal is None:
             self.state.serial += 1
         origin = Origin(self._clock(), __version__, self._operation)

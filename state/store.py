@@ -76,7 +76,9 @@ class StateStore:
             self._replay(loaded, journal, records, version)
         elif header is not None and (header["lineage"], header["snapshot"]) != (state.lineage, snapshot.previous):
             raise DiagnosticError(self._strange_journal(snapshot, header))
-        # else the journal was taken in by this very snapshot, and only its removal is missing
+        else:
+            # the journal was taken in by this very snapshot, and only its removal is missing
+            loaded.left_over = header is not None
         self._date(loaded)
         return loaded
 
@@ -116,6 +118,9 @@ class StateStore:
             state.serial = max(state.serial, loaded.state.serial) + 1
         data, _ = encode_snapshot(state, loaded.pending, loaded.digest, self._origin(operation))
         try:
+            if loaded.left_over:
+                # nothing could tell what a journal belongs to that outlives two snapshots
+                loaded.open_journal(self.backend).close()
             self.backend.write(data, serial=state.serial, keep_journal=False)
         except OSError as failure:
             return [self._not_written(failure)]

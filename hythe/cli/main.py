@@ -23,7 +23,7 @@ COMMANDS = {
     "show": "Show the state or a saved plan",
     "output": "Show output values",
     "import": "Take an existing object into the state",
-    "state": "Look at the state and change it (list, show, mv, rm, pull, push, history, rebuild)",
+    "state": "Look at the state and change it (list, show, mv, rm, pull, push, history, check, rebuild)",
     "workspace": "Keep several states of one configuration apart (list, show, new, select, delete)",
     "console": "Evaluate expressions",
     "graph": "Print what depends on what",

@@ -1,4 +1,4 @@
-"""``hythe state``: list, show, mv, rm, pull, push, history, rebuild."""
+"""``hythe state``: list, show, mv, rm, pull, push, history, rebuild, check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from hythe.address import Address, AddressError, format_path, parse_address, parse_target, sort_key
-from hythe.cli import options, state_history, state_rebuild
+from hythe.cli import options, state_check, state_history, state_rebuild
 from hythe.cli.arguments import Group
 from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
 from hythe.cli.workspace import Workspace
@@ -23,6 +23,7 @@ def command() -> None:
 
 command.add_command(state_history.command)
 command.add_command(state_rebuild.command)
+command.add_command(state_check.command)
 
 
 def selected(state: State, texts: tuple[str, ...]) -> list[str]:

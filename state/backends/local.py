@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from hythe.diagnostic import DiagnosticError, error
 from hythe.state import lock as locking
 from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, Paths, Records, Storage, Version
+from hythe.state.backends.disk import Disk, write_all
 from hythe.state.backends.versions import Versions
-from hythe.state.frames import JournalFile, decode_journal, sync_folder
+from hythe.state.frames import JournalFile, decode_journal
 
 if TYPE_CHECKING:
     from hythe.state.backends.local_settings import Settings as LocalSettings
@@ -36,13 +37,14 @@ def _nothing(step: str) -> None:
 class LocalBackend(Backend):
     """The files of one state.
 
-    ``on_step`` is called before each step that changes a file, with its name: tests stop there.
+    ``on_step`` is called before each step that changes a file, with its name: tests stop there. ``disk`` is
+    where the files are, but for the lock's, which is always on the machine's own.
     """
 
     name = "local"
     paths: Paths
 
-    def __init__(self, path: str, *, on_step: Callable[[str], None] = _nothing) -> None:
+    def __init__(self, path: str, *, on_step: Callable[[str], None] = _nothing, disk: Disk | None = None) -> None:
         # a state that is a symbolic link stays one: what it points at is replaced
         self.path = os.path.realpath(path)
         self.backup = self.path + ".backup"
@@ -53,35 +55,36 @@ class LocalBackend(Backend):
         self.where, self.journal_where = self.path, self.journal
         self.paths = Paths(self.path, self.backup, self.journal, self.old_journal)
         self._on_step = on_step
+        self._disk = disk or Disk()
 
     def read(self) -> bytes | None:
         """The snapshot's bytes, None when there is none."""
-        return _read(self.path)
+        return self._disk.read(self.path)
 
     def read_backup(self) -> bytes | None:
         """The backup's bytes, None when there is none."""
-        return _read(self.backup)
+        return self._disk.read(self.backup)
 
     def read_journal(self) -> Records:
         """The journal, a last frame that was cut short left out."""
-        return _records(self.journal)
+        return self._records(self.journal)
 
     def read_old_journal(self) -> Records:
         """The journal that belongs to the backup."""
-        return _records(self.old_journal)
+        return self._records(self.old_journal)
 
     def last_written(self) -> float | None:
         """When the snapshot or the journal was last written, in seconds since the epoch."""
         times = []
         for path in (self.path, self.journal):
             with contextlib.suppress(OSError):
-                times.append(os.stat(path).st_mtime)
+                times.append(self._disk.written(path))
         return max(times, default=None)
 
     def lock(self, operation: str, timeout: float) -> locking.Lock:
         """Take the lock. Raises DiagnosticError when another holds it."""
         with contextlib.suppress(OSError):
-            os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+            self._disk.make_folder(os.path.dirname(self.path))
         return locking.acquire(self.lock_path, operation, timeout)
 
     def holder(self) -> locking.Holder | None:
@@ -91,21 +94,21 @@ class LocalBackend(Backend):
     def open_journal(self, header: bytes, position: Any) -> JournalFile:
         """The journal's file."""
         self._on_step("open journal")
-        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        self._disk.make_folder(os.path.dirname(self.path))
 
         def fsync(file: int) -> None:
             self._on_step("sync journal")
-            os.fdatasync(file)
+            self._disk.sync(file)
             self._on_step("journal synced")
 
-        return JournalFile(self.journal, header, position, fsync=fsync)
+        return JournalFile(self.journal, header, position, disk=self._disk, fsync=fsync)
 
     def write(self, data: bytes, *, serial: int, keep_journal: bool) -> None:
         """Replace the snapshot at once, keep the one before as backup, and put the journal aside.
 
         ``keep_journal``: the journal holds all that happened since the one before.
         """
-        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        self._disk.make_folder(os.path.dirname(self.path))
         fresh = self.path + ".new"
         try:
             self._on_step("write snapshot")
@@ -117,23 +120,23 @@ class LocalBackend(Backend):
                 self._on_step("keep version")
                 self._versions.keep(self.path)
             self._on_step("replace snapshot")
-            os.replace(fresh, self.path)
+            self._disk.replace(fresh, self.path)
         except OSError:
             with contextlib.suppress(OSError):
-                os.unlink(fresh)
+                self._disk.remove(fresh)
             raise
-        sync_folder(self.path)
+        self._disk.sync_folder(self.path)
         self._on_step("put journal aside")
         # from here on all is well, so nothing below may fail the write
         with contextlib.suppress(OSError):
             if keep_journal:
-                os.replace(self.journal, self.old_journal)
+                self._disk.replace(self.journal, self.old_journal)
             else:
                 for path in (self.journal, self.old_journal):
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(path)
+                        self._disk.remove(path)
             self._on_step("sync folder")
-            sync_folder(self.path)
+            self._disk.sync_folder(self.path)
         with contextlib.suppress(OSError):
             self._on_step("remove old versions")
             self._versions.prune()
@@ -143,9 +146,13 @@ class LocalBackend(Backend):
         self._versions.delete()
         for path in (self.path, self.journal, self.backup, self.old_journal, self.lock_path):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+                self._disk.remove(path)
         with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self.path))
+            self._disk.remove_folder(os.path.dirname(self.path))
+
+    def _records(self, path: str) -> Records:
+        content = decode_journal(self._disk.read(path) or b"")
+        return Records(content.records, content if content.end else None)
 
     def versions(self) -> list[Version]:
         """The snapshots from before that are kept, the latest first."""
@@ -156,24 +163,19 @@ class LocalBackend(Backend):
         return self._versions.read(version)
 
     def _write_synced(self, path: str, data: bytes) -> None:
-        # whatever an earlier crash left there may be a link or have other permissions
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = self._disk.make(path)
         try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(file, left) :]
-            os.fsync(file)
+            write_all(self._disk, file, data, 0)
+            self._disk.sync(file)
         finally:
-            os.close(file)
+            self._disk.close(file)
 
     def _keep_backup(self) -> None:
         spare = self.backup + ".new"
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(spare)
+            self._disk.remove(spare)
         try:
-            os.link(self.path, spare)
+            self._disk.link(self.path, spare)
         except FileNotFoundError:
             return
         except OSError:
@@ -182,16 +184,11 @@ class LocalBackend(Backend):
             if data is None:
                 return
             self._write_synced(spare, data)
-        os.chmod(spare, 0o600)
-        os.replace(spare, self.backup)
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
+        self._disk.hide(spare)
+        self._disk.replace(spare, self.backup)
+        # where both are names of one file already, after a crash, the system takes nothing away
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.remove(spare)
 
 
 class LocalStorage(Storage):
@@ -253,8 +250,3 @@ def place(settings: LocalSettings | None) -> dict[str, str]:
 
 def _full(root: str, path: str) -> str:
     return os.path.join(root, os.path.expanduser(path))
-
-
-def _records(path: str) -> Records:
-    content = decode_journal(_read(path) or b"")
-    return Records(content.records, content if content.end else None)

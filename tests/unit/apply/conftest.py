@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import textwrap
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ from hythe.provider.memory import MemoryHosts, MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
 from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
+from hythe.state.backends.disk import Disk
 from hythe.state.backends.local import LocalBackend
+from hythe.state.backends.memory import MemoryDisk
+from hythe.state.check import check_state
 from hythe.state.model import State
 from hythe.state.settle import Settled, settle
 from hythe.state.store import Loaded, StateStore
@@ -47,16 +52,17 @@ def texts(text: str) -> dict[str, str]:
 class House:
     """Everything that one user has."""
 
-    def __init__(self, folder: Path, world: MemoryWorld | None = None) -> None:
+    def __init__(self, folder: Path, world: MemoryWorld | None = None, disk: Disk | None = None) -> None:
         self.folder = folder
         self.world = world or MemoryWorld()
-        self.files = LocalBackend(str(folder / "hythe.state.json"))
+        self.files = LocalBackend(str(folder / "hythe.state.json"), disk=disk)
         self.store = StateStore(self.files)
         self.stop = Stop()
         self.kinds: dict[str, Kind] = {}
         self.events: list[Event] = []
         self.parallelism = 10
         self.diagnostics: list[Diagnostic] = []
+        self.disk: Any = disk
 
     # -- as commands do it ----------------------------------------------------------------------
 
@@ -132,6 +138,7 @@ class House:
         """Apply, without anything wrong, and with an empty plan afterwards."""
         result = self.apply(text, **options)
         assert result.diagnostics == []
+        self.sound()
         if options.get("mode") is None:
             assert self.plan(text) == ""
         return result
@@ -166,6 +173,71 @@ class House:
         ours = sorted(o.mark.id for o in self.world.objects.values() if o.mark is not None)
         known = sorted(i.id for i in (*state.instances.values(), *state.deposed.values()) if i.kind != "note")
         assert ours == known
+        self.sound()
+
+    def sound(self) -> None:
+        """The state passes its integrity check."""
+        found = check_state(self.store.read(), Registry(memory_kinds(self.world)))
+        assert found == [], found
+
+
+def in_memory(world: MemoryWorld | None = None, disk: MemoryDisk | None = None) -> House:
+    """A house whose state is on a disk in memory."""
+    if disk is None:
+        disk = MemoryDisk()
+        disk.make_folder("/house")
+    return House(Path("/house"), world, disk)
+
+
+class Doom:
+    """Kills whoever works in a house at its n-th boundary: an operation of the disk, or a phase of a call.
+
+    ``left`` is the world and the disk as they were then; what is done afterwards nobody sees. ``fault`` is what goes
+    wrong with the disk, for some operations from ``fault_at`` on.
+    """
+
+    def __init__(self, house: House, at: int, fault_at: int = 0, fault_for: int = 1, fault: Any = None) -> None:
+        self.house, self.at, self.count = house, at, 0
+        self.faults = range(fault_at, fault_at + fault_for) if fault is not None else range(0)
+        self.fault = fault
+        self.left: tuple[MemoryWorld, MemoryDisk] | None = None
+        self.label = ""
+        house.disk.on_step = self.disk
+        house.world.on_step = self.call
+
+    def disk(self, op: str, path: str) -> OSError | int | None:
+        self.step(f"{op} {Path(path).name}")
+        if self.left is not None:
+            return OSError(errno.EIO, "this process is dead")
+        return self.fault if self.count in self.faults and (op == "write" or isinstance(self.fault, OSError)) else None
+
+    def call(self, op: str, address: str, phase: str) -> None:
+        self.step(f"{op} {address} {phase}")
+
+    def step(self, label: str) -> None:
+        world, disk = self.house.world, self.house.disk
+        with world.mutex, disk.mutex:
+            self.count += 1
+            if self.count == self.at and self.left is None:
+                self.label = label
+                self.left = (world.fork(), disk.fork())
+                self.house.stop.soft.set()
+
+    def lift(self) -> House | None:
+        """The house as the next process finds it; None when nobody was killed."""
+        self.house.disk.on_step = self.house.world.on_step = None
+        return None if self.left is None else in_memory(*self.left)
+
+
+@pytest.fixture
+def memory_house() -> Callable[..., House]:
+    """Makes a house whose state is on a disk in memory."""
+    return in_memory
+
+
+@pytest.fixture
+def doom() -> type[Doom]:
+    return Doom
 
 
 @pytest.fixture

@@ -93,8 +93,8 @@ def test_replacing_a_machine_makes_its_contents_again(house: Any) -> None:
 
 def test_a_machine_removed_outside_takes_its_contents_with_it(house: Any) -> None:
     house.done(fleet())
+    house.world.sink(house.world.at('vessel.node["a"]'))
     house.world.remove('vessel.node["a"]')
-    house.world.sink('vessel.node["a"]')
     house.world.unreachable.add('vessel.node["a"]')
     house.world.calls.clear()
     session = house.session(fleet())
