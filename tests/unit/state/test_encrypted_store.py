@@ -120,6 +120,7 @@ def test_what_was_recorded_is_there_again_and_nowhere_in_clear(tmp_path: Path) -
         "hythe.state.json",
         "hythe.state.json.backup",
         "hythe.state.json.backup.journal",
+        "hythe.state.json.history",
     ]
 
 
