@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from hythe.address import Address, AddressError, parse_address
-from hythe.diagnostic import Diagnostic, error, warning
+from hythe.diagnostic import Diagnostic, DiagnosticError, Severity, error, warning
 from hythe.provider.registry import Registry
 from hythe.provider.schema import Path
 from hythe.state.backends.base import Backend
@@ -42,6 +43,8 @@ def check_backup(backend: Backend, state: State) -> list[Diagnostic]:
     try:
         backup = read_backup_snapshot(backend)
         backend.read_old_journal()
+    except DiagnosticError as failure:
+        return [replace(d, severity=Severity.WARNING) for d in failure.diagnostics]
     except (OSError, JournalDamaged, ValueError) as failure:
         text = (
             f"The state from before cannot be used: {failure}. Nothing needs it as long as the state itself is sound, "

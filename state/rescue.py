@@ -88,5 +88,5 @@ def read_backup_snapshot(backend: Backend) -> Snapshot | None:
 def _backup(backend: Backend) -> Snapshot | None:
     try:
         return read_backup_snapshot(backend)
-    except (OSError, BadSnapshot):
+    except (OSError, BadSnapshot, DiagnosticError):
         return None

@@ -177,7 +177,7 @@ class House:
 
     def sound(self) -> None:
         """The state passes its integrity check."""
-        found = check_state(self.store.read(), Registry(memory_kinds(self.world)))
+        found = check_state(self.store.read(), Registry({**memory_kinds(self.world), **self.kinds}))
         assert found == [], found
 
 

@@ -219,5 +219,5 @@ def test_killed_at_every_boundary_with_a_sealed_state(tmp_path: Path, new_house:
         assert names(world) == names(house.world), label
         assert again.plan(AFTER) == "", label
         again.check()
-        for path in folder.iterdir():
+        for path in filter(Path.is_file, folder.rglob("*")):
             assert b"thing." not in path.read_bytes(), (label, path)

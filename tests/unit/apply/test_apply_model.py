@@ -293,7 +293,7 @@ class History:
                 names = moves(loaded.state, loaded.pending, block.address, new.address)
             except DiagnosticError:
                 return
-            house.store.write(loaded, renamed(loaded.state, names))
+            house.store.write(loaded, renamed(loaded.state, names), "state mv")
 
         self.command(work, power=False)
         state = self.house.state
@@ -316,7 +316,7 @@ class History:
         def work(house: Any) -> None:
             loaded = house.store.read()
             if not any(i.instance.address == block.address for i in loaded.pending):
-                house.store.write(loaded, forget(loaded.state, [block.address]))
+                house.store.write(loaded, forget(loaded.state, [block.address]), "state rm")
 
         self.command(work, power=False)
         if block.address not in self.house.state.instances:

@@ -470,7 +470,7 @@ def test_any_state_survives(tmp_path: Path, attributes: dict[str, Any], output: 
     store = store_at(folder, method(OLD))
     state = State("lineage \"'\\é\n", 3, {}, {}, {"o": OutputState(output, STRING)})
     state.instances["thing.a"] = InstanceState("thing.a", "id", "thing", attributes)
-    assert store.write(store.read(), state) == []
+    assert store.write(store.read(), state, "test") == []
     again = store.load()
     assert again.instances == state.instances
     assert again.outputs == state.outputs

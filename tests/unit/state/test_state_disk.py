@@ -137,7 +137,7 @@ class Program:
         if state.instances:
             del state.instances[self.chance.choice(sorted(state.instances))]
         self.past.append(content(state, loaded.pending))
-        if not store.write(loaded, state):
+        if not store.write(loaded, state, "state mv"):
             self.acknowledge(len(self.past) - 1, state.serial)
 
     def operate(self, session: Session) -> None:
