@@ -6,6 +6,7 @@ lock. Snapshots from before stay in ``snapshots``, the latest of them with the j
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -38,8 +39,8 @@ _BEFORE = (
 _VERSIONS = (
     f"SELECT snapshots.id, serial, extract(epoch FROM written)::float8, length(data) {_BEFORE}ORDER BY number DESC"  # noqa: S608 - constants
 )
-_LAST = (
-    "SELECT extract(epoch FROM greatest(snapshots.written, "
+_SILENT = (
+    "SELECT extract(epoch FROM clock_timestamp() - greatest(snapshots.written, "
     "(SELECT max(written) FROM {schema}.journal WHERE generation = states.journal)))::float8 FROM {schema}.states "
     "LEFT JOIN {schema}.snapshots ON snapshots.id = states.snapshot WHERE workspace = %s"
 )
@@ -76,7 +77,7 @@ class PgBackend(Backend):
         self.where = f"{target.server}, schema {target.schema}, workspace {workspace}"
         self.journal_where = f"the journal in {self.where}"
         self._link = Link(target)
-        self._grip: leases.Grip | None = None
+        self._lease: leases.Lease | None = None
         self._journal_seen: Records | JournalDamaged | None = None
 
     # -- reading --------------------------------------------------------------------------------
@@ -125,9 +126,9 @@ class PgBackend(Backend):
         return self._look(lambda c: journals.read(c, self.target, row[0]))
 
     def last_written(self) -> float | None:
-        """When the snapshot or the journal was last written, by the server's clock."""
-        row = self._row(_LAST)
-        return row[0] if row is not None else None
+        """When the snapshot or the journal was last written, by our clock: the server's may be another."""
+        row = self._row(_SILENT)
+        return time.time() - row[0] if row is not None and row[0] is not None else None
 
     def versions(self) -> list[Version]:
         """The snapshots before, the latest first."""
@@ -153,9 +154,8 @@ class PgBackend(Backend):
 
     def lock(self, operation: str, timeout: float) -> leases.Lease:
         """Take the lock. Raises DiagnosticError when another holds it."""
-        held = leases.acquire(self._link, self.target, self.workspace, self.where, operation, timeout)
-        self._grip = held.grip
-        return held
+        self._lease = leases.acquire(self._link, self.target, self.workspace, self.where, operation, timeout)
+        return self._lease
 
     def holder(self) -> Holder | None:
         """Who holds the lock now."""
@@ -237,6 +237,11 @@ class PgBackend(Backend):
         self._link.close()
 
     # -- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _grip(self) -> leases.Grip | None:
+        """What writes are checked against. A lease that was lost still counts; one that was given up does not."""
+        return None if self._lease is None or self._lease.given_up else self._lease.grip
 
     def _execute(self, connection: Connection[Any], query: str, given: Any = None, **options: Any) -> Cursor[Any]:
         return connection.execute(tables.statement(query, self.target), given, **options)

@@ -108,6 +108,8 @@ class Lease:
 
     def __init__(self, link: Link, holder: Holder, grip: Grip, target: Target, channel: str) -> None:
         self.holder, self.grip = holder, grip
+        self.given_up = False
+        """Whether it was held to the end, and released."""
         self._link, self._target, self._channel = link, target, channel
         self._end = threading.Event()
         self._beat = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -124,7 +126,8 @@ class Lease:
         grip = self.grip
 
         def give_up(connection: Connection[Any]) -> None:
-            connection.execute(tables.statement(_RELEASE, self._target), (grip.state, grip.token, grip.lock_id))
+            query, given = tables.statement(_RELEASE, self._target), (grip.state, grip.token, grip.lock_id)
+            self.given_up = connection.execute(query, given).rowcount > 0 or self.given_up
             connection.execute("SELECT pg_notify(%s, '')", (self._channel,))
 
         try:

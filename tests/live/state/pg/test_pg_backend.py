@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -429,6 +430,22 @@ def test_tables_that_others_are_to_make(database: Database) -> None:
     assert database.backend(schema_name="theirs", skip_table_creation=True).read() == b"x"
     with pytest.raises(DiagnosticError, match="State database not permitted"):
         database.backend().lock("apply", 0)
+
+
+def test_tables_made_as_the_docs_say(database: Database) -> None:
+    text = (Path(__file__).parents[4] / "docs" / "state.md").read_text()
+    database.sql("CREATE SCHEMA hythe_state")
+    database.sql(text.partition("```sql\n")[2].partition("```")[0])
+    database.sql(f"GRANT USAGE ON SCHEMA hythe_state TO {database.name}")
+    database.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA hythe_state TO {database.name}")
+    database.sql(f"ALTER DATABASE {database.name} OWNER TO admin")
+    backend = database.backend(skip_schema_creation=True, skip_table_creation=True)
+    with backend.lock("apply", 0):
+        backend.open_journal(b"head", None).write([b"a"])
+        backend.write(b"x", serial=1, keep_journal=True)
+        backend.write(b"y", serial=2, keep_journal=False)
+    backend.delete()
+    assert database.backend().read() is None
 
 
 def test_a_reader_needs_no_more_than_select(database: Database) -> None:

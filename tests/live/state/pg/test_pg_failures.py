@@ -11,6 +11,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.live.state.contest import contest
 from tests.live.state.pg.conftest import Database, Project
 
@@ -173,6 +175,7 @@ def test_the_server_stays_away(project: Project) -> None:
     assert len(lines) <= 7
 
 
+@pytest.mark.timeout(1800)
 def test_many_at_once(database: Database, tmp_path: Path) -> None:
     block = f'backend "pg" {{ conn_str = "{database.address}" }}'
     result = contest(tmp_path, block, PROCESSES)
