@@ -44,7 +44,7 @@ _LABELS = {
     "module": ("name",),
     "check": ("name",),
 }
-BACKENDS = ("local",)
+BACKENDS = ("http", "local")
 """The places that can keep state, as the ``backend`` block names them."""
 
 CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "providers")

@@ -94,7 +94,7 @@ def acquire(
     except BaseException:
         os.close(file)
         raise
-    holder = _myself(operation)
+    holder = describe_process(operation)
     # that a full disk keeps the name from being written is no reason to go without the lock
     with contextlib.suppress(OSError):
         os.ftruncate(file, 0)
@@ -150,7 +150,8 @@ def _taken(path: str, timeout: float) -> Diagnostic:
     )
 
 
-def _myself(operation: str) -> Holder:
+def describe_process(operation: str) -> Holder:
+    """This process as a holder, with an ID that no other has."""
     try:
         who = getpass.getuser()
     except (KeyError, OSError):

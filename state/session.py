@@ -56,7 +56,8 @@ class Session:
         self._journal: Journal | None = None
         self._broken: OSError | None = None
         self._tickets: list[tuple[int, str]] = []
-        self._changed = loaded.recorded > 0
+        # a journal without records is there too: whoever began it was killed at once
+        self._changed = loaded.journal is not None
 
     # -- records --------------------------------------------------------------------------------
 
@@ -118,9 +119,10 @@ class Session:
             return
         self._journal = Journal(medium, notify=self._notified)
         # each session counts as a version, so that a plan made before a crash is seen to be old
-        self.state.serial += 1
+        step = self._backend.serial_step
+        self.state.serial += step
         self._changed = True
-        self._journal.append({"begin": {"operation": self._operation}})
+        self._journal.append({"begin": {"operation": self._operation, **({"serials": step} if step != 1 else {})}})
 
     def _notified(self) -> None:
         if self.notify is not None:

@@ -40,7 +40,11 @@ def command(
     kinds = sorted({b.kind for _, module in workspace.config().module.walk() for b in module.resources.values()})
     state = workspace.read_state()
     cli.say(f"Kinds used: {', '.join(kinds) or 'none'}.")
-    cli.say(f"State: {os.path.relpath(workspace.store.where, cli.root)}, {len(state.instances):,} objects.")
+    backend = workspace.store.backend
+    where = os.path.relpath(backend.where, cli.root) if backend.paths is not None else backend.where
+    cli.say(f"State: {where}, {len(state.instances):,} objects.")
+    if backend.remark:
+        cli.say(backend.remark)
     done = cli.out.paint("Hythe is ready here.", "bold", "green")
     cli.say(f"\n{done} hythe plan shows what would be done, hythe doctor checks engines and tools.")
     return FINE

@@ -21,6 +21,8 @@ def open_storage(cli: Cli, config: Config | None, given_path: str | None) -> Sto
 
     block = config.settings.backend if config is not None else None
     path = given_path
+    if path is None and block is not None and block.label == "http":
+        return _http(cli, block)
     if path is None and block is not None:
         path = _local_path(cli, block)
     return LocalStorage(os.path.join(cli.root, os.path.expanduser(path or DEFAULT_STATE)))
@@ -35,3 +37,27 @@ def _local_path(cli: Cli, block: SettingsBlock) -> str | None:
     if found:
         raise DiagnosticError(*found)
     return path
+
+
+def _http(cli: Cli, block: SettingsBlock) -> Storage:
+    from pydantic import ValidationError
+
+    from hythe.cli.logs_setup import remember_secrets
+    from hythe.diagnostic import error
+    from hythe.modules.language.functions.registry import Environment
+    from hythe.modules.language.scope import Scope
+    from hythe.modules.settings import evaluate_arguments
+    from hythe.state.backends import http
+
+    found: list[Diagnostic] = []
+    values = evaluate_arguments(block.body, Scope({}, Environment(), diagnostics=found))
+    if found:
+        raise DiagnosticError(*found)
+    try:
+        settings = http.Settings.model_validate(values)
+    except ValidationError as failure:
+        names = ", ".join(str(e["loc"][0]) for e in failure.errors())
+        raise DiagnosticError(error("Invalid backend", f"Check {names}.", block.range)) from None
+    storage = http.open_storage(settings, cli.root, cli.environment)
+    remember_secrets(storage.secrets)
+    return storage
