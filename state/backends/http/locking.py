@@ -94,7 +94,10 @@ class ServerLock:
                 self._sleep(min(pause * random.uniform(0.5, 1.0), max(deadline - self.clock(), 0.001)))  # noqa: S311
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
         except HttpFailure as failure:
-            self._give_up(holder.id, info)
+            if failure.doubtful:
+                self._give_up(holder.id, info)
+            else:
+                self._files.forget_lock(holder.id)
             raise DiagnosticError(error(failure.summary, f"The state cannot be locked: {failure.strerror}.")) from None
         except DiagnosticError:
             self._files.forget_lock(holder.id)

@@ -136,6 +136,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def locked_do(self, path: str, lock_id: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         store, options = self.store, self.store.options
+        path = path.removesuffix("/lock")
         held = store.locks.get(path)
         if self.command == "GET":
             if path not in store.states:
