@@ -28,7 +28,7 @@ from hythe.event import (
 from hythe.planner import moves
 from hythe.planner.apply_graph import Graph, Node, Op
 from hythe.planner.apply_limits import Gate
-from hythe.planner.apply_record import INTENT_OPS, instance_of, refreshed, result_of, stale
+from hythe.planner.apply_record import INTENT_OPS, instance_of, not_recorded, refreshed, result_of, stale
 from hythe.planner.apply_values import Evaluator, Wish, wish_of
 from hythe.planner.apply_work import Done, Surroundings, Task, Workers, ending_machines
 from hythe.planner.plan import Action, Change, Mode, Plan
@@ -452,7 +452,7 @@ class _Run:
         if halted == INTERRUPTED:
             self.result.interrupted = True
         elif halted:
-            self._disk_failed(waiting)
+            self.result.diagnostics.append(not_recorded(self.session.failure, waiting))
         self._outputs()
         with contextlib.suppress(JournalFailed):
             self.session.wait()
@@ -463,16 +463,6 @@ class _Run:
             self._tell_durable(all=True)
         for _, event in self.untold:
             self.sink(OperationFailed(event.time, event.address, event.action, event.seconds, tuple(written)))
-
-    def _disk_failed(self, waiting: int) -> None:
-        failure = self.session.failure
-        why = failure.strerror or str(failure) if failure is not None else ""
-        rest = f" {waiting} operations were not begun." if waiting else ""
-        text = (
-            f"What was done could not be recorded: {why}. So nothing more was begun, and what ran was finished.{rest} "
-            "Make room (or see to the disk), then run the same command again: it goes on from here."
-        )
-        self.result.diagnostics.append(error("State cannot be written", text))
 
     def _outputs(self) -> None:
         """Evaluate the root outputs over what there is now."""

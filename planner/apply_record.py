@@ -11,6 +11,7 @@ from hythe.planner.apply_work import Done, Task, is_unstarted
 from hythe.planner.plan import Change, Plan
 from hythe.provider.protocol import Attributes, HostUnreachable, Kind, ProviderError
 from hythe.provider.schema import storable
+from hythe.state.backends.base import LeaseLost, mend
 from hythe.state.model import InstanceState, Result, State
 from hythe.state.session import Session
 from hythe.state.settle import DEPOSED_DELETE
@@ -23,6 +24,8 @@ INTENT_OPS = {
     Op.REMOVE: DEPOSED_DELETE,
 }
 """Operations that change the world, with what intents call them."""
+
+_SEE_TO_THE_DISK = "Make room (or see to the disk)"
 
 
 def instance_of(
@@ -95,6 +98,26 @@ def _success(task: Task, attributes: Attributes, state: State) -> Result:
     if node.op is Op.CREATE and node.old_id is not None and current is not None and current.id == node.old_id:
         return Result(task.seq, put=made, depose=(current,))
     return Result(task.seq, put=made)
+
+
+def not_recorded(failure: OSError | None, waiting: int) -> Diagnostic:
+    """Why nothing more was begun: what was done could not be recorded. ``waiting`` operations were left."""
+    why = failure.strerror or str(failure) if failure is not None else ""
+    rest = f" {waiting} operations were not begun." if waiting else ""
+    if isinstance(failure, LeaseLost):
+        text = (
+            f"This run stopped, as {why}. Two at once would overwrite each other's work, so nothing more was begun, "
+            f"what ran was finished, and the state is left to whoever holds it.{rest} Find out why this run was not "
+            "heard of (it was stopped, its machine slept, the network was cut); when the other run has ended, run the "
+            "same command again: it settles what this one left open."
+        )
+        return error("State lock lost", text)
+    advice = mend(failure, _SEE_TO_THE_DISK) if failure is not None else _SEE_TO_THE_DISK
+    text = (
+        f"What was done could not be recorded: {why}. So nothing more was begun, and what ran was finished.{rest} "
+        f"{advice}, then run the same command again: it goes on from here."
+    )
+    return error("State cannot be written", text)
 
 
 def stale(plan: Plan, session: Session) -> list[Diagnostic]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from hythe.diagnostic import Diagnostic, error, warning
-from hythe.state.backends.base import Backend, Records
+from hythe.state.backends.base import Backend, LeaseLost, Records, mend
 from hythe.state.codec import encode_intent, encode_result, encode_snapshot
 from hythe.state.journal import Journal, JournalFailed
 from hythe.state.model import InstanceState, Intent, OutputState, Result, State
@@ -161,7 +161,7 @@ class Session:
             self.close()
             return []
         if self._journal is None:
-            self.state.serial += 1
+            self.state.serial += self._backend.serial_step
         data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest)
         keep = complete and self._broken is None and (self._journal is not None or self._loaded.journal is not None)
         try:
@@ -180,6 +180,8 @@ class Session:
         return True
 
     def _not_written(self, failure: OSError) -> list[Diagnostic]:
+        if isinstance(failure, LeaseLost):
+            return [self._lease_lost(failure)]
         why = f"{self._backend.where} could not be written: {failure.strerror or failure}."
         if self._journal is not None:
             try:
@@ -189,17 +191,30 @@ class Session:
             else:
                 text = (
                     f"{why} Nothing is lost: all that was done is recorded in {self._backend.journal_where}, and the "
-                    "next run takes it in. Make room, and leave that file where it is."
+                    f"next run takes it in. {mend(failure, 'Make room, and leave that file where it is')}."
                 )
                 return [warning("State snapshot not written", text)]
-        lost = sorted({address for ticket, address in self._tickets if not self.is_durable(ticket)})
-        text = f"{why} Make room or make the folder writable, then run the same command again."
-        if lost:
-            text += (
-                f" What became of {', '.join(lost)} is recorded nowhere yet; that it was begun is, so the next run "
-                "finds these objects by their marks and goes on from there."
-            )
+        advice = mend(failure, "Make room or make the folder writable")
+        text = f"{why} {advice}, then run the same command again.{self._told_nowhere()}"
         return [error("State not written", text)]
+
+    def _lease_lost(self, failure: LeaseLost) -> Diagnostic:
+        text = (
+            f"{self._backend.where} was not written: {failure.strerror}. What this run recorded before is kept, and "
+            f"nothing of another run was overwritten.{self._told_nowhere()} When the other run has ended, run the same "
+            "command again."
+        )
+        # that the journal was refused is told by whoever was at work when that happened
+        return error("State lock lost" if self.failure is None else "State not written", text)
+
+    def _told_nowhere(self) -> str:
+        lost = sorted({address for ticket, address in self._tickets if not self.is_durable(ticket)})
+        if not lost:
+            return ""
+        return (
+            f" What became of {', '.join(lost)} is recorded nowhere yet; that it was begun is, so the next run "
+            "finds these objects by their marks and goes on from there."
+        )
 
     def close(self) -> None:
         """Leave the session without a snapshot; the next run takes the journal in."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
-from hythe.state.backends.base import Backend, Held, Records
+from hythe.state.backends.base import Backend, Held, LeaseLost, Records
 from hythe.state.codec import (
     BadSnapshot,
     Flaw,
@@ -89,6 +89,9 @@ class StateStore:
             self.backend.write(data, serial=state.serial, keep_journal=False)
         except OSError as failure:
             text = f"{self.where} could not be written: {failure.strerror or failure}. It is as it was before."
+            if isinstance(failure, LeaseLost):
+                text = f"{self.where} was not written: {failure.strerror}. Nothing of another run was overwritten."
+                return [error("State lock lost", text)]
             return [error("State not written", text)]
         return []
 

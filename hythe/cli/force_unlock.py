@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command
-from hythe.cli.context import FINE, Cli, fail
+from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.workspace import Workspace
-
-if TYPE_CHECKING:
-    from hythe.state.backends.base import Backend
+from hythe.state.lock import Holder
 
 
 @click.command(cls=Command)
@@ -22,22 +18,36 @@ if TYPE_CHECKING:
 @options.no_color
 @click.pass_obj
 def command(cli: Cli, *, lock_id: str | None, force: bool, state_path: str | None, no_color: bool) -> int:
-    """Take a lock away whose holder has ended, by its ID; without an ID, say who holds it.
+    """Take the state lock of that id away from its holder; without an id, say who holds it.
 
     A local lock ends with its process, so there is none to take away.
     """
-    store = Workspace(cli, state_path).store
-    if store.backend.can_break and lock_id is not None:
-        return _take_away(cli, store.backend, lock_id, force)
-    holder = store.holder()
+    backend = Workspace(cli, state_path).store.backend
+    holder = backend.holder()
+    if not backend.can_break:
+        return _local(cli, holder)
+    if lock_id is None:
+        if holder is None:
+            cli.say("Nobody holds the lock.")
+            return FINE
+        raise fail("Lock ID needed", f"It is held by {holder}. `hythe force-unlock {holder.id}` takes it away.")
+    # some servers do not tell whose lock it is
+    if holder is not None and holder.id and holder.id != lock_id:
+        raise fail(
+            "Lock ID does not match", f"{lock_id} is not the lock that is held now: that is {holder.id}, of {holder}."
+        )
+    if not force and not _agreed(cli, holder):
+        cli.say("\nNothing was unlocked.")
+        return FAILED
+    backend.break_lock(lock_id)
+    cli.say("The state is unlocked.")
+    return FINE
+
+
+def _local(cli: Cli, holder: Holder | None) -> int:
     if holder is None:
         cli.say("Nobody holds the lock.")
         return FINE
-    if store.backend.can_break:
-        raise fail(
-            "State is locked",
-            f"It is held by {holder}. If that has ended, `hythe force-unlock {holder.id}` takes the lock away.",
-        )
     raise fail(
         "State is locked by a running process",
         f"It is held by {holder}. A local lock ends when its process does, and taking it away from one that runs "
@@ -45,11 +55,13 @@ def command(cli: Cli, *, lock_id: str | None, force: bool, state_path: str | Non
     )
 
 
-def _take_away(cli: Cli, backend: Backend, lock_id: str, force: bool) -> int:
-    if not force:
-        cli.say(f"Lock {lock_id} of {backend.where} is taken away. A run that still holds it could be overwritten.")
-        if cli.ask("Only 'yes' goes on: ") != "yes":
-            raise fail("Not confirmed", "Nothing was done. Say yes, or give --force where nobody can be asked.")
-    backend.break_lock(lock_id)
-    cli.say("The lock was taken away.")
-    return FINE
+def _agreed(cli: Cli, holder: Holder | None) -> bool:
+    cli.say(f"\n{cli.out.paint('Do you really want to take the state lock away?', 'bold')}")
+    if holder is not None:
+        cli.say(f"  It is held by {holder}.")
+    cli.say("  If that run is still at work, it will stop without recording what it does from now on, and another one")
+    cli.say("  can begin before it has stopped.\n  Only 'yes' will be accepted.\n")
+    answer = cli.ask("  Enter a value: ")
+    if answer is None:
+        raise fail("Approval needed", "There was no answer, as the input is at its end. Give --force to go without.")
+    return answer.strip() == "yes"

@@ -26,6 +26,19 @@ class LeaseLost(OSError):
         super().__init__(errno.ESTALE, text)
 
 
+class ServerFailed(OSError):
+    """A server that keeps state did not take it. ``mend`` is what a user can do, as the beginning of a sentence."""
+
+    def __init__(self, text: str, mend: str) -> None:
+        super().__init__(errno.EIO, text)
+        self.mend = mend
+
+
+def mend(failure: OSError, otherwise: str) -> str:
+    """What a user can do about a write that failed; ``otherwise`` is for files."""
+    return failure.mend if isinstance(failure, ServerFailed) else otherwise
+
+
 class Held(Protocol):
     """A lock that is held. A context manager; :meth:`release` may be called twice."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import os
 import uuid
 from collections.abc import Callable
-from hashlib import md5
+from dataclasses import dataclass
+from hashlib import md5, sha256
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
-from hythe.state.backends.base import Backend, LeaseLost, Records
+from hythe.state.backends.base import Backend, LeaseLost, Records, ServerFailed
 from hythe.state.backends.http.client import MAX_STATE, Answer, HttpClient, HttpFailure
 from hythe.state.backends.http.files import LocalFiles
 from hythe.state.backends.http.locking import HttpLock, ServerHolder, ServerLock
@@ -28,6 +28,19 @@ _LOST = (409, 412, 423)
 
 def _nothing() -> None:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class NoteHolder(ServerHolder):
+    """Whose journal is open elsewhere, nobody holding the lock."""
+
+    journal: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"`hythe {self.operation}` of {self.who} on {self.host}, process {self.pid}, since {self.since}, which did "
+            f"not end: what it made is recorded in {self.journal} there, and forgotten with it"
+        )
 
 
 class HttpBackend(Backend):
@@ -79,13 +92,25 @@ class HttpBackend(Backend):
         return self._stored.snapshot
 
     def read_journal(self) -> Records:
-        """The journal of this folder."""
+        """The journal of this folder. Raises DiagnosticError where the state went on without it."""
         try:
             with open(self._files.journal, "rb") as file:
                 content = decode_journal(file.read())
         except FileNotFoundError:
             return Records()
-        return Records(content.records, content if content.end else None)
+        if not content.end:
+            return Records()
+        if self._stored is not None:
+            # the snapshot after the journal's own may be anybody's, once its note was taken away by force
+            ended = self._files.has_ended(_digest(self._stored.snapshot))
+            if ended is None:
+                raise DiagnosticError(self._left_behind())
+            if ended:
+                # only its removal is missing
+                if self._lock is not None:
+                    self._remove_journal()
+                return Records()
+        return Records(content.records, content)
 
     def last_written(self) -> float | None:
         """When the journal was last written; when the server wrote is not known."""
@@ -124,14 +149,14 @@ class HttpBackend(Backend):
         """
         try:
             taken = self._server_lock.probe(describe_process("force-unlock"))
-            if taken is not None:
+            if taken is not None and not self._server_lock.is_over(taken):
                 return taken.holder
             note = self._fetch().note
         except HttpFailure as failure:
             raise DiagnosticError(error(failure.summary, f"{failure.strerror}.")) from None
         if note is None or not self._is_foreign(note):
             return None
-        return ServerHolder(note.host, note.pid, note.who, note.since, "apply", note.id)
+        return NoteHolder(note.host, note.pid, note.who, note.since, "apply", note.id, note.journal)
 
     def break_lock(self, lock_id: str) -> None:
         """Take the lock away; or, for a note's ID, forget that journal. Raises DiagnosticError."""
@@ -166,7 +191,7 @@ class HttpBackend(Backend):
         me = describe_process("apply")
         note = Note(_NOTE + str(uuid.uuid4()), me.host, me.pid, me.who, me.since, self._files.root, self._files.journal)
         # in this order: a note on the server is only ever of a journal that is there
-        self._files.remember_note(note.id)
+        self._files.remember_journal(note.id, _digest(stored.snapshot))
         journal = JournalFile(self._files.journal, header, position)
         try:
             self._store(stored.snapshot, note, stored.serial + 1)
@@ -179,9 +204,14 @@ class HttpBackend(Backend):
         """Replace the state on the server, note and all. Raises OSError; :class:`LeaseLost` among them."""
         self._refuse_foreign()
         last = self._stored.serial if self._stored is not None else 0
+        if os.path.exists(self._files.journal):
+            self._files.remember_end(_digest(data))
         self._store(data, None, max(serial, last + 1))
         self._on_used()
-        # what it holds is in the snapshot: one that stays is known for that
+        self._remove_journal()
+
+    def _remove_journal(self) -> None:
+        """What it holds is in the snapshot: one that stays is known for that."""
         with contextlib.suppress(OSError):
             os.unlink(self._files.journal)
 
@@ -275,7 +305,7 @@ class HttpBackend(Backend):
         """For whoever writes without a lock. Raises OSError."""
         note = self._stored.note if self._stored is not None else None
         if note is not None and self._is_foreign(note):
-            raise OSError(errno.EBUSY, self._elsewhere(note).detail.rstrip("."))
+            raise ServerFailed(self._elsewhere(note).detail.rstrip("."), "Go on there")
 
     def _elsewhere(self, note: Note) -> Diagnostic:
         me = describe_process("apply")
@@ -298,6 +328,14 @@ class HttpBackend(Backend):
         )
         return error(f"Journal {other}", text)
 
+    def _left_behind(self) -> Diagnostic:
+        return error(
+            "Journal of another state",
+            f"{self.journal_where} holds what an interrupted run did after a version of the state that {self.where} "
+            "does not have any more: others went on without it. Put that version back on the server; or move the "
+            "journal away, if what it records is to be forgotten, and look for what that run made (`hythe import`).",
+        )
+
     def _drop_note(self, note_id: str) -> None:
         """Forget a journal that is elsewhere or lost. Raises DiagnosticError."""
         with self.lock("force-unlock", 0.0):
@@ -311,3 +349,7 @@ class HttpBackend(Backend):
             except OSError as failure:
                 text = f"The note stays: {failure.strerror or failure}."
                 raise DiagnosticError(error("State not written", text)) from None
+
+
+def _digest(snapshot: bytes | None) -> str:
+    return sha256(snapshot or b"").hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import http.client
 import os
 import re
@@ -20,6 +19,7 @@ from hashlib import md5
 from urllib.parse import urljoin, urlsplit
 
 from hythe import __version__
+from hythe.state.backends.base import ServerFailed
 from hythe.state.backends.http.settings import Access, shown
 
 MAX_STATE = 1 << 30
@@ -34,14 +34,14 @@ _EXCERPT = 200
 _PIECE = 1 << 20
 
 
-class HttpFailure(OSError):
+class HttpFailure(ServerFailed):
     """A request that came to nothing. ``strerror`` are sentences for the user, without the full stop at the end.
 
     ``doubtful``: the server may have done it all the same.
     """
 
     def __init__(self, summary: str, text: str, *, doubtful: bool = False) -> None:
-        super().__init__(errno.EIO, text)
+        super().__init__(text, "See to the server and to the way there")
         self.summary, self.doubtful = summary, doubtful
 
 

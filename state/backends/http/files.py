@@ -57,9 +57,26 @@ class LocalFiles:
         """The ID of the last note that was made here, empty when there was none."""
         return str(_load(self._marks).get("note") or "")
 
-    def remember_note(self, note_id: str) -> None:
-        """Before a note is stored. Raises OSError: without this, the journal would not be known for its own."""
-        self._save(note=note_id, strict=True)
+    def remember_journal(self, note_id: str, base: str) -> None:
+        """Before a journal is begun that goes on from the snapshot with the digest ``base``, and a note stored of it.
+
+        Raises OSError: without this, the journal would not be known for its own.
+        """
+        self._save(note=note_id, base=base, end="", strict=True)
+
+    def remember_end(self, digest: str) -> None:
+        """Before the snapshot of that digest, which takes the journal in, is stored. Raises OSError."""
+        self._save(end=digest, strict=True)
+
+    def has_ended(self, digest: str) -> bool | None:
+        """Whether the snapshot of that digest has taken the journal in (True), or is what it goes on from (False).
+
+        None for any other.
+        """
+        marks = _load(self._marks)
+        if digest == marks.get("base"):
+            return False
+        return True if digest == marks.get("end") else None
 
     def delete(self) -> None:
         """Remove them all, the lock's last."""

@@ -130,6 +130,10 @@ class ServerLock:
             self.unlock(holder.id, info)
         return taken
 
+    def is_over(self, taken: Taken) -> bool:
+        """Whether the process that holds the lock is certain to have ended: the next run takes that lock over."""
+        return taken.process is not None and is_dead(taken.process)
+
     def _try(self, info: Mapping[str, Any], lock_id: str) -> Taken | None:
         """Ask for the lock once; None when it is ours. Raises :class:`HttpFailure`."""
         method, url = self._endpoints.lock_method, self._endpoints.lock or ""
@@ -145,9 +149,7 @@ class ServerLock:
     def _has_died(self, taken: Taken) -> bool:
         """Whether the lock's holder is certain to have ended."""
         # whoever locks from this folder holds the local lock, and that is ours now
-        if taken.holder.id in self._files.locks():
-            return True
-        return taken.process is not None and is_dead(taken.process)
+        return taken.holder.id in self._files.locks() or self.is_over(taken)
 
     def _give_up(self, lock_id: str, info: Mapping[str, Any]) -> None:
         with contextlib.suppress(HttpFailure):

@@ -2,8 +2,8 @@
 
 A snapshot is stored as it is. With a note, the body is one JSON object, whose first line is its head::
 
-    {"hythe_journal_note":{"id":...,"host":...,...},"serial":8,"snapshot":
-    <the snapshot, or null where there is none yet>}
+    {"hythe_journal_note":{"id":...,"host":...,...},"serial":8,"size":512,"snapshot":
+    <the snapshot of that many bytes, or null where there is none yet>}
 
 Servers that keep versions take the top-level ``serial`` for their number, so it grows with each write, and one that was
 used up by a note is not used again.
@@ -58,12 +58,12 @@ def decode(body: bytes) -> Stored:
     try:
         told = orjson.loads(head + b"null}")
         note = _note(told["hythe_journal_note"])
-        serial = int(told["serial"])
+        serial, size = int(told["serial"]), int(told["size"])
     except (ValueError, KeyError, TypeError):
         return Stored(body, None, 0)
-    if not newline or not rest.endswith(b"}"):
-        return Stored(body, None, serial)
     snapshot = rest[:-1]
+    if not newline or not rest.endswith(b"}") or len(snapshot) != size:
+        return Stored(body, None, serial)
     return Stored(None if snapshot == b"null" else snapshot, note, serial)
 
 
@@ -71,8 +71,10 @@ def encode(snapshot: bytes | None, note: Note | None, serial: int) -> bytes:
     """The body for a write whose number is ``serial``: the snapshot itself where it has that number and no note."""
     if note is None and snapshot is not None and serial_of(snapshot) in (serial, 0):
         return snapshot
-    head = orjson.dumps({"hythe_journal_note": asdict(note) if note is not None else None, "serial": serial})
-    return b'%s,"snapshot":\n%s}' % (head[:-1], b"null" if snapshot is None else snapshot)
+    content = b"null" if snapshot is None else snapshot
+    told = asdict(note) if note is not None else None
+    head = orjson.dumps({"hythe_journal_note": told, "serial": serial, "size": len(content)})
+    return b'%s,"snapshot":\n%s}' % (head[:-1], content)
 
 
 def serial_of(snapshot: bytes) -> int:

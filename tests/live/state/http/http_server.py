@@ -101,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
                 entry["id"] = json.loads(body).get("ID")
             self.store.log.append(entry)
             self.store.keep()
+        if sort == "slow-after":
+            time.sleep(fault["seconds"])  # type: ignore[index]
         if sort == "cut-after":
             self.cut()
         elif sort == "500-after":
