@@ -75,7 +75,8 @@ class Session:
         self._journal: Journal | None = None
         self._broken: OSError | None = None
         self._tickets: list[tuple[int, str]] = []
-        self._changed = loaded.recorded > 0
+        # a journal without records is there too: whoever began it was killed at once
+        self._changed = loaded.journal is not None
 
     # -- records --------------------------------------------------------------------------------
 
@@ -131,9 +132,10 @@ class Session:
             return
         self._journal = Journal(medium, notify=self._notified)
         # each session counts as a version, so that a plan made before a crash is seen to be old
-        self.state.serial += 1
+        step = self._backend.serial_step
+        self.state.serial += step
         self._changed = True
-        self._journal.append({"begin": {"operation": self._operation}})
+        self._journal.append({"begin": {"operation": self._operation, **({"serials": step} if step != 1 else {})}})
 
     def _notified(self) -> None:
         if self.notify is not None:
@@ -177,7 +179,7 @@ class Session:
         if self._loaded.left_over and self._broken is not None:
             return self._not_written(self._broken)
         if self._journal is None:
-            self.state.serial += 1
+            self.state.serial += self._backend.serial_step
         origin = Origin(self._clock(), __version__, self._operation)
         data, _ = encode_snapshot(self.state, tuple(self.pending.values()), self._loaded.digest, origin)
         keep = complete and self._broken is None and (self._journal is not None or self._loaded.journal is not None)

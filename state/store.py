@@ -218,7 +218,7 @@ class StateStore:
                         pending.pop(result.seq, None)
                     result.apply(state)
                 elif "begin" in record:
-                    state.serial += 1
+                    state.serial += record["begin"].get("serials", 1)
                 else:
                     raise ValueError(f"{', '.join(record)} is not known")
         except (ValueError, KeyError, TypeError, AttributeError) as failure:

@@ -85,6 +85,8 @@ def _say_state(workspace: Workspace) -> None:
     if workspace.name != DEFAULT_WORKSPACE:
         cli.say(f"Workspace: {workspace.name}.")
     cli.say(f"State: {where}, {len(state.instances):,} objects.")
+    if workspace.store.backend.remark:
+        cli.say(workspace.store.backend.remark)
 
 
 def _upgrade(workspace: Workspace) -> None:

@@ -236,8 +236,12 @@ class Workspace:
     def locked(self, operation: str, lock: bool = True, timeout: float = 0.0) -> Iterator[StateStore]:
         """The store, nobody else writing meanwhile (unless ``lock`` is off). Raises DiagnosticError."""
         store = self.store
-        with store.lock(operation, timeout) if lock else nullcontext():
-            yield store
+        held = store.lock(operation, timeout) if lock else nullcontext()
+        try:
+            with held:
+                yield store
+        finally:
+            self.cli.report(getattr(held, "problems", ()))
 
     def read_state(self) -> State:
         """The state as it is now, without a lock. Raises DiagnosticError."""

@@ -110,6 +110,10 @@ class Backend(ABC):
     where: str
     journal_where: str
     paths: Paths | None = None
+    remark = ""
+    """What a user should know of how the state is kept there, in sentences."""
+    serial_step = 1
+    """By how much a session raises the serial: 2 where the backend stores a version of its own before the last."""
 
     # -- reading --------------------------------------------------------------------------------
 
