@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from hythe.state.backends.local import LocalBackend
 from hythe.state.model import InstanceState, Result
 from hythe.state.session import Session
 from hythe.state.store import StateStore
@@ -24,7 +25,7 @@ def _instance(at: int) -> InstanceState:
 
 def _open(folder: Path, size: int) -> Session:
     """A session on a state with ``size`` instances."""
-    store = StateStore(str(folder / f"{size}.json"))
+    store = StateStore(LocalBackend(str(folder / f"{size}.json")))
     session = store.begin(store.read(), "bench")
     for at in range(size):
         session.record(Result(put=_instance(at)))

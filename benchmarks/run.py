@@ -18,6 +18,7 @@ from pathlib import Path
 
 import containers
 import language
+import scale
 import vms
 from harness import HYTHE, Row, folder, measure
 
@@ -35,40 +36,6 @@ def start_up() -> Iterator[Row]:
         yield Row("`hythe version`", found.wall, 0.100, "s", f"{found.note}; the interpreter alone {bare.wall:.3f} s")
         found = measure([*HYTHE, "plan"], path, 9)
         yield Row("`plan`, ten resources, no engine", found.wall, 0.350, "s", found.note)
-
-
-def scale(count: int, plan_budget: float, memory_budget: float, apply_budget: float | None, runs: int) -> Iterator[Row]:
-    """Apply and no-op plan of many ``value`` instances."""
-    # range() gives 1,024 numbers at most, as in OpenTofu
-    keys = f"flatten([for i in range({count // 100}) : [for j in range(100) : tostring(i * 100 + j)]])"
-    text = f'resource "value" "v" {{\n  for_each = toset({keys})\n  input = {{ name = "item-${{each.key}}" }}\n}}\n'
-    with folder(text) as path:
-
-        def forget() -> None:
-            for file in path.glob("hythe.state.json*"):
-                file.unlink()
-
-        found = measure([*HYTHE, "apply", "--auto-approve"], path, runs, forget)
-        what = f"apply of {count:,} `value` creations, durable journal"
-        yield Row(what, found.wall, apply_budget, "s", found.note)
-        found = measure([*HYTHE, "plan"], path, runs)
-        yield Row(f"no-op plan of {count:,} `value` instances", found.wall, plan_budget, "s", found.note)
-        yield Row(f"its peak memory, {count:,} instances", found.peak, memory_budget, "MB")
-
-
-def growth(rows: list[Row], small: int, large: int) -> Iterator[Row]:
-    """How much more an instance costs among many, start-up left out."""
-    start, few, many = (
-        next(r.value for r in rows if r.what == what)
-        for what in (
-            "`plan`, ten resources, no engine",
-            f"no-op plan of {small:,} `value` instances",
-            f"no-op plan of {large:,} `value` instances",
-        )
-    )
-    ratio = (many - start) / (few - start) * small / large
-    note = f"{(few - start) / small * 1e6:.0f} and {(many - start) / large * 1e6:.0f} microseconds an instance"
-    yield Row(f"an instance among {large:,} against {small:,}", ratio, 1.5, "x", note)
 
 
 def journal() -> Iterator[Row]:
@@ -119,11 +86,7 @@ def main() -> int:
             rows.append(row)
 
     take(start_up())
-    take(scale(1_000, 0.6, 120, None, 3))
-    take(scale(10_000, 1.2, 200, 3.0, 5))
-    if not given.quick:
-        take(scale(100_000, 10.0, 1200, None, 3))
-        take(growth(rows, 10_000, 100_000))
+    take(scale.rows(rows, quick=given.quick))
     take(language.rows(3))
     take(journal())
     if shutil.which("docker"):

@@ -1,7 +1,7 @@
 """Addresses: how blocks and their instances are named everywhere.
 
 ``container.web`` is a block, ``container.web["a"]`` an instance of it, ``module.shop[0].vm.node`` a
-block inside a module instance, ``data.image.base`` a data source.
+block inside a module instance, ``data.image.base`` a data source, ``ephemeral.random.pin`` an ephemeral block.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ Key: TypeAlias = str | int | None
 
 ModulePath: TypeAlias = tuple[tuple[str, Key], ...]
 """Module calls from the root down, each with its instance key; () is the root module."""
+
+
+_PREFIXES = {"data": "data.", "ephemeral": "ephemeral."}
+"""What addresses of blocks that are no managed resources begin with, by mode."""
 
 
 class AddressError(ValueError):
@@ -42,7 +46,7 @@ def format_path(path: ModulePath) -> str:
 
 
 class BlockAddress(NamedTuple):
-    """A resource or data block in a module instance. ``mode`` is ``managed`` or ``data``."""
+    """A resource, data or ephemeral block in a module instance. ``mode`` is ``managed``, ``data`` or ``ephemeral``."""
 
     module: ModulePath
     mode: str
@@ -51,8 +55,7 @@ class BlockAddress(NamedTuple):
 
     def __str__(self) -> str:
         prefix = format_path(self.module) + "." if self.module else ""
-        data = "data." if self.mode == "data" else ""
-        return f"{prefix}{data}{self.kind}.{self.name}"
+        return f"{prefix}{_PREFIXES.get(self.mode, '')}{self.kind}.{self.name}"
 
     def instance(self, key: Key = None) -> Address:
         """The address of one instance of this block."""
@@ -60,7 +63,7 @@ class BlockAddress(NamedTuple):
 
 
 class Address(NamedTuple):
-    """One instance of a resource or data block."""
+    """One instance of a resource, data or ephemeral block."""
 
     module: ModulePath
     mode: str
@@ -70,8 +73,7 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         prefix = format_path(self.module) + "." if self.module else ""
-        data = "data." if self.mode == "data" else ""
-        return f"{prefix}{data}{self.kind}.{self.name}{format_key(self.key)}"
+        return f"{prefix}{_PREFIXES.get(self.mode, '')}{self.kind}.{self.name}{format_key(self.key)}"
 
     @property
     def block(self) -> BlockAddress:
@@ -100,6 +102,8 @@ def sort_key(address: Address) -> tuple[object, ...]:
 
 _NAME = r"[^\W\d][\w-]*"
 _STEP = re.compile(rf'\.?(?P<name>{_NAME})(?P<key>\[(?:\d+|"(?:[^"\\]|\\.)*")\])?')
+_PLAIN = re.compile(rf'({_NAME})\.({_NAME})(?:\[(?:(\d+)|"([^"\\${{%]*)")\])?')
+"""An address in the root module whose key has nothing escaped: nearly all of them, so read at once."""
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 
@@ -130,6 +134,10 @@ def parse_target(text: str) -> ModulePath | Address:
 
     A block address comes back as an :class:`Address` with key None. Raises :class:`AddressError`.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None and plain[1] not in ("module", "data"):
+        key: Key = int(plain[3]) if plain[3] is not None else plain[4]
+        return Address((), "managed", plain[1], plain[2], key)
     steps = _parse_steps(text.strip())
     path: list[tuple[str, Key]] = []
     while len(steps) >= 2 and steps[0] == ("module", None):
@@ -138,8 +146,8 @@ def parse_target(text: str) -> ModulePath | Address:
     if not steps and path:
         return tuple(path)
     mode = "managed"
-    if len(steps) == 3 and steps[0] == ("data", None):
-        mode = "data"
+    if len(steps) == 3 and steps[0][0] in _PREFIXES and steps[0][1] is None:
+        mode = steps[0][0]
         del steps[0]
     if len(steps) != 2 or steps[0][1] is not None:
         raise AddressError(

@@ -106,9 +106,18 @@ class DiagnosticError(Exception):
         self.diagnostics = diagnostics
 
 
+_COMPARED = 2_000
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence `` Did you mean "x"?`` (with a leading space) for the nearest known word, or ''."""
     import difflib
+    import heapq
+    from posixpath import commonprefix
 
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(known)
+    if len(words) > _COMPARED:
+        # comparing each of a hundred thousand takes many seconds; what is meant begins alike
+        words = heapq.nlargest(_COMPARED, words, key=lambda w: (len(commonprefix((w, word))), -len(w)))
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f' Did you mean "{near[0]}"?' if near else ""

@@ -54,7 +54,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class ResourceBlock:
-    """A ``resource`` (mode ``managed``) or ``data`` block. ``range`` is its header's.
+    """A ``resource`` (mode ``managed``), ``data`` or ``ephemeral`` block. ``range`` is its header's.
 
     ``check`` is the name of the check block that a data source belongs to, which alone may refer to it.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, has_errors
+from hythe.modules import syntax
 from hythe.modules.blocks import (
     check_rule,
     check_shape,
@@ -32,13 +33,14 @@ from hythe.modules.config import (
 )
 from hythe.modules.overrides import is_override, merged
 from hythe.modules.standing import read_check, read_import, read_moved, read_removed
+from hythe.modules.syntax import Parse
 from hythe.modules.syntax.tree import Block, Body, Literal
 from hythe.value import ANY
 
-_TOP = ("resource", "data", "variable", "locals", "output", "module", "check", "removed", "moved", "import", "hythe")
+_MODES = {"resource": "managed", "data": "data", "ephemeral": "ephemeral"}
+_TOP = (*_MODES, "variable", "locals", "output", "module", "check", "removed", "moved", "import", "hythe")
 _LABELS = {
-    "resource": ("kind", "name"),
-    "data": ("kind", "name"),
+    **dict.fromkeys(_MODES, ("kind", "name")),
     "variable": ("name",),
     "output": ("name",),
     "module": ("name",),
@@ -51,16 +53,15 @@ CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "provi
 """What a module block takes for itself; everything else is for the module's variables."""
 
 
-def collect(module: Module, files: Mapping[str, str], found: list[Diagnostic]) -> None:
+def collect(
+    module: Module, files: Mapping[str, str], found: list[Diagnostic], parse: Parse = syntax.parse_file
+) -> None:
     """Add what the files declare to a module."""
-    from hythe.modules import syntax
-
     if any(map(is_override, files)):
-        for body in merged({name: files[name] for name in sorted(files)}, found):
+        for body in merged({name: files[name] for name in sorted(files)}, found, parse):
             _collect(module, body, found)
         return
     for name in sorted(files):
-        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         body, problems = parse(files[name], name)
         found += problems
         # what cannot be read is not there, so complaints about what is missing would lead astray
@@ -81,7 +82,7 @@ def _collect(module: Module, body: Body, found: list[Diagnostic]) -> None:
     for block in body.blocks:
         if not _check_labels(body, block, found):
             continue
-        if block.type in ("resource", "data"):
+        if block.type in _MODES:
             _resource(module, body, block, found)
         elif block.type == "variable":
             _add(module.variables, _variable(body, block, found), found)
@@ -289,16 +290,17 @@ def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | 
 
 
 def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic], *, check: str | None = None) -> None:
-    mode = "data" if block.type == "data" else "managed"
+    mode = _MODES[block.type]
     kind, name = block.labels[0].text, block.labels[1].text
     inner = block.body
     place = header(body, block)
     known = module.resources.get((mode, kind, name))
     if known is not None:
+        article = "An" if mode == "ephemeral" else "A"
         found.append(
             error(
                 "Duplicate resource",
-                f"A {block.type} block {kind}.{name} is already declared at {known.range}. "
+                f"{article} {block.type} block {kind}.{name} is already declared at {known.range}. "
                 "Names must be unique per kind in a module.",
                 place,
                 related=(("first declared here", known.range),),
@@ -320,17 +322,20 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
         located(inner, "count"),
         located(inner, "for_each"),
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        _lifecycle(body, lifecycles[0], found) if lifecycles else Lifecycle(),
+        _lifecycle(body, lifecycles[0], found, ephemeral=mode == "ephemeral") if lifecycles else _NO_LIFECYCLE,
         check,
     )
 
 
+_NO_LIFECYCLE = Lifecycle()
 _LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
 
 
-def _lifecycle(body: Body, block: Block, found: list[Diagnostic]) -> Lifecycle:
+def _lifecycle(body: Body, block: Block, found: list[Diagnostic], *, ephemeral: bool) -> Lifecycle:
     inner = block.body
-    check_shape(inner, "A lifecycle block", _LIFECYCLE, ("precondition", "postcondition"), found)
+    # an ephemeral block makes nothing that could be protected or replaced
+    owner, known = ("The lifecycle of an ephemeral block", ()) if ephemeral else ("A lifecycle block", _LIFECYCLE)
+    check_shape(inner, owner, known, ("precondition", "postcondition"), found)
     rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
     for nested in inner.blocks:
         rule = check_rule(body, nested, found) if nested.type in rules else None

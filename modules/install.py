@@ -20,6 +20,7 @@ from hythe.modules.installed import FOLDER, MANIFEST, Entry, Installed, key_of, 
 from hythe.modules.loader import Loader
 from hythe.modules.lockfile import Pin
 from hythe.modules.packages import FetchError
+from hythe.modules.parsecache import ParseCache
 from hythe.modules.sources import ModuleSource
 from hythe.modules.version import VersionError
 
@@ -37,7 +38,7 @@ def install(root: str, say: Callable[[str], None], *, upgrade: bool = False) -> 
         return config, [*found, *more]
     texts = Disk(root)
     installer = _Installer(root, texts.single(MANIFEST), pins, say, upgrade)
-    config, found = Loader(root, texts, installer).load()
+    config, found = Loader(root, texts, installer, ParseCache(root).parse).load()
     config = Config(config.root, config.module, {**config.files, **installer.finish(keep=has_errors(found))})
     return config, found
 

@@ -7,17 +7,20 @@ run reports all of it.
 
 from __future__ import annotations
 
+import gc
 import posixpath
 from collections.abc import Mapping
 
 from hythe import __version__
 from hythe.diagnostic import Diagnostic, did_you_mean, error
-from hythe.modules import installed
+from hythe.modules import installed, syntax
 from hythe.modules.config import Config, Module, ModuleCall, Settings
 from hythe.modules.declarations import collect
 from hythe.modules.files import LIBRARY, Carried, Disk, Texts, real_directory
+from hythe.modules.parsecache import ParseCache
 from hythe.modules.sources import SourceError, parse_source
 from hythe.modules.standing import check_moved, check_removed
+from hythe.modules.syntax import Parse
 from hythe.modules.version import Constraint, VersionError
 
 MAX_DEPTH = 100
@@ -29,20 +32,23 @@ def load(root: str) -> tuple[Config, list[Diagnostic]]:
     manifest = texts.single(installed.MANIFEST)
     # without fetched modules the lock file has nothing to say here
     pins = installed.read_pins(root) if manifest is not None else None
-    return Loader(root, texts, installed.Installed(manifest, pins)).load()
+    return Loader(root, texts, installed.Installed(manifest, pins), ParseCache(root).parse).load()
 
 
-def load_texts(root: str, files: Mapping[str, str]) -> tuple[Config, list[Diagnostic]]:
+def load_texts(
+    root: str, files: Mapping[str, str], parse: Parse = syntax.parse_file
+) -> tuple[Config, list[Diagnostic]]:
     """Load a configuration from texts (a plan carries its own)."""
     texts = Carried(files)
-    return Loader(root, texts, installed.Installed(texts.single(installed.MANIFEST), None)).load()
+    return Loader(root, texts, installed.Installed(texts.single(installed.MANIFEST), None), parse).load()
 
 
 class Loader:
     """Loads one configuration; modules of one directory are read once."""
 
-    def __init__(self, root: str, texts: Texts, there: installed.Installed) -> None:
+    def __init__(self, root: str, texts: Texts, there: installed.Installed, parse: Parse) -> None:
         self.root = root
+        self.parse = parse
         self.texts = texts
         self.found: list[Diagnostic] = []
         self.files: dict[str, str] = {}
@@ -54,6 +60,16 @@ class Loader:
         self._empty: set[str] = set()
 
     def load(self) -> tuple[Config, list[Diagnostic]]:
+        """The configuration, and what is wrong with it. The garbage collector rests: all that is made is kept."""
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return self._load()
+        finally:
+            if was_on:
+                gc.enable()
+
+    def _load(self) -> tuple[Config, list[Diagnostic]]:
         root = self._module(".", (), None)
         check_removed(root, self.found)
         check_moved(root, self.found)
@@ -69,7 +85,7 @@ class Loader:
         files, problems = self.texts.of(directory)
         self.files |= files
         self.found += problems
-        collect(module, files, self.found)
+        collect(module, files, self.found, self.parse)
         if not files and not problems:
             self._empty.add(directory)
         for block in module.imports if above else ():

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 from hythe.diagnostic import Diagnostic, Range, error, has_errors
 from hythe.modules.blocks import header
+from hythe.modules.syntax import Parse
 from hythe.modules.syntax.tree import Block, Body, Source
 
+_RESOURCES = ("resource", "data", "ephemeral")
 _FIXED = ("moved", "removed", "import", "check")
 """Blocks that stand for themselves: they have nothing that could be overridden."""
 
@@ -49,15 +51,12 @@ class JoinedSource(Source):
         return self._files[number].range(start - begin, end - begin)
 
 
-def merged(files: Mapping[str, str], found: list[Diagnostic]) -> list[Body]:
+def merged(files: Mapping[str, str], found: list[Diagnostic], parse: Parse) -> list[Body]:
     """The bodies of a module's files, overrides merged into what they override, in order of name."""
-    from hythe.modules import syntax
-
     ordered = {n: files[n] for n in (*(n for n in files if not is_override(n)), *filter(is_override, files))}
     source = JoinedSource(ordered)
     bodies: list[tuple[str, Body]] = []
     for number, (name, text) in enumerate(ordered.items()):
-        parse = syntax.parse_json if name.endswith(".json") else syntax.parse
         _, problems = parse(text, name)
         found += problems
         if has_errors(problems):
@@ -91,7 +90,7 @@ def _override(base: list[Body], body: Body, block: Block, found: list[Diagnostic
     for number, other in enumerate(base):
         for at, there in enumerate(other.blocks):
             if there.type == block.type and [label.text for label in there.labels] == labels:
-                if block.type in ("resource", "data") and "depends_on" in block.body.attributes:
+                if block.type in _RESOURCES and "depends_on" in block.body.attributes:
                     text = "depends_on cannot be overridden: what must come first is for the block itself to say."
                     found.append(error("Unsupported override", text, place))
                 changed = replace(there, body=_merge(there.body, block.body, block.type))
@@ -106,13 +105,13 @@ def _merge(base: Body, over: Body, owner: str) -> Body:
     attributes = {**base.attributes, **over.attributes}
     # one of the two says how many there are
     for name, other in (("count", "for_each"), ("for_each", "count")):
-        if name in over.attributes and other not in over.attributes and owner in ("resource", "data", "module"):
+        if name in over.attributes and other not in over.attributes and owner in (*_RESOURCES, "module"):
             attributes.pop(other, None)
     replaced = {_type(b) for b in over.blocks}
     blocks: list[Block] = []
     for block in base.blocks:
         mate = next((b for b in over.blocks if b.type == "lifecycle"), None) if block.type == "lifecycle" else None
-        if mate is not None and owner in ("resource", "data"):
+        if mate is not None and owner in _RESOURCES:
             blocks.append(replace(block, body=_merge(block.body, mate.body, "lifecycle")))
             replaced.discard("lifecycle")
         elif _type(block) not in replaced:

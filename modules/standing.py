@@ -10,6 +10,9 @@ from hythe.modules.blocks import check_rule, check_shape, flag, header, located,
 from hythe.modules.config import CheckBlock, ImportBlock, Located, Module, MovedBlock, RemovedBlock
 from hythe.modules.syntax.tree import Block, Body, Expression, GetAttr, Index, Variable
 
+_NO_RESOURCE = ("data", "ephemeral", "var", "local")
+"""What addresses begin with that are none of managed resources."""
+
 
 def read_check(body: Body, block: Block, found: list[Diagnostic]) -> CheckBlock:
     """A ``check`` block with its assertions."""
@@ -97,7 +100,7 @@ def read_import(body: Body, block: Block, found: list[Diagnostic]) -> ImportBloc
     if to is None or id is None:
         return None
     steps = address_steps(to.expression)
-    if steps is None or steps[0][0] in ("data", "var", "local"):
+    if steps is None or steps[0][0] in _NO_RESOURCE:
         text = "to must name a managed resource or one of its instances, like container.web or container.web[each.key]."
         found.append(error("Invalid import target", text, to.range))
         return None
@@ -141,7 +144,7 @@ def _end(expression: Located) -> Address | ModulePath | None:
     if not steps:
         return tuple(module) or None
     bracketed = [in_brackets for _, in_brackets in steps]
-    if bracketed not in ([False, False], [False, False, True]) or steps[0][0] in ("data", "var", "local", "module"):
+    if bracketed not in ([False, False], [False, False, True]) or steps[0][0] in (*_NO_RESOURCE, "module"):
         return None
     key = steps[2][0] if len(steps) == 3 else None
     return Address(tuple(module), "managed", str(steps[0][0]), str(steps[1][0]), key)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hythe.diagnostic import Diagnostic, did_you_mean, error, has_errors, warning
 from hythe.modules.config import CheckRule, Config, InputValue, VariableBlock
 from hythe.modules.files import read_text
+from hythe.modules.parsecache import ParseCache
 from hythe.value import (
     ANY,
     BOOL,
@@ -102,7 +103,6 @@ def _take_text(
 def _take_file(
     config: Config, path: str, shown: str, values: dict[str, InputValue], found: list[Diagnostic], *, explicit: bool
 ) -> None:
-    from hythe.modules import syntax
     from hythe.modules.language.compile import compile_expression
     from hythe.modules.language.scope import Scope
 
@@ -110,7 +110,7 @@ def _take_file(
     if problem is not None:
         found.append(problem)
         return
-    body, problems = (syntax.parse_json if path.endswith(".json") else syntax.parse)(text, shown)
+    body, problems = ParseCache(config.root).parse(text, shown)
     found += problems
     for block in body.blocks:
         place = body.source.range(block.start, block.header_end)

@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from hythe.address import Address, AddressError, Key, ModulePath, parse_address, parse_target, sort_key
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.config import Module, RemovedBlock
-from hythe.planner import checks, containment, imports, modules
+from hythe.planner import checks, containment, ephemeral, imports, modules
 from hythe.planner.changes import ChangeMaker, data_read
 from hythe.planner.deferral import Deferral
 from hythe.planner.drift import drift_of
-from hythe.planner.expand import Evaluation
+from hythe.planner.expand import Desired, Evaluation
 from hythe.planner.exposure import address_of, expose
 from hythe.planner.imports import ImportRequest, Imports, Seen
 from hythe.planner.order import order
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode, OutputChange
+from hythe.planner.planned import DataRequest, Planned
 from hythe.planner.program import CompiledBlock, CompiledCall, NodeId, Program
 from hythe.planner.refresh import Unreachable
 from hythe.planner.repetition import Repeated
 from hythe.planner.selection import Selection
 from hythe.provider.protocol import Attributes, Kind, Observed, Presence
 from hythe.provider.registry import Registry
-from hythe.provider.schema import Path
 from hythe.state.model import InstanceState, State
 from hythe.value import ANY, Instance, Reference, Unknown, Value, is_known
 
@@ -51,27 +51,6 @@ class PlanOptions:
     fail_on_unknown: bool = False
     generate: bool = False
     refresh: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class DataRequest:
-    """A data source to read before the plan can be finished."""
-
-    address: str
-    kind: str
-    attributes: Attributes
-    host: str | None
-
-
-@dataclass(slots=True)
-class Planned:
-    """An instance as planned: what references to it see."""
-
-    attributes: Mapping[str, object]
-    sensitive: tuple[Path, ...]
-    id: str | Unknown
-    host: str | None
-    replaced: bool = False
 
 
 @dataclass(slots=True)
@@ -160,6 +139,10 @@ class Builder:
         attributes = expose(block.schema, planned.attributes, planned.sensitive, address_of)
         return Instance(attributes, reference.kind, reference.address, planned.id)
 
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> Attributes | Diagnostic | None:
+        """What opening an ephemeral instance gives; None while that is not known."""
+        return ephemeral.of_plan(self, block, at, desired)
+
     # -- the walk -------------------------------------------------------------------------------
 
     def build(self) -> BuildResult:
@@ -196,6 +179,8 @@ class Builder:
         """One node in one instance of its module."""
         if node.sort in ("managed", "data"):
             self._block(evaluation, self.program.blocks[node], wanted)
+        elif node.sort == ephemeral.MODE:
+            self._open(evaluation, self.program.blocks[node])
         elif node.sort == "local":
             evaluation.local(node.name)
         elif node.sort == "variable":
@@ -205,6 +190,13 @@ class Builder:
         elif node.sort == "module" and self._failed(evaluation, node, evaluation.module.calls[node.name]):
             # as below: what was in it stays as it is
             wanted |= {a for a in self.state.instances if _is_below(a, evaluation.path, node.name)}
+
+    def _open(self, evaluation: Evaluation, block: CompiledBlock) -> None:
+        if self._failed(evaluation, block.node, block):
+            return
+        for key in evaluation.expansion(block).keys:
+            if self.selection.wants_instance(evaluation.address(block, key)):
+                evaluation.opened(block, key)
 
     def _failed(self, evaluation: Evaluation, node: NodeId, block: CompiledBlock | CompiledCall) -> bool:
         """Whether the instances of a block cannot be told, now or ever."""

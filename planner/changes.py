@@ -24,6 +24,7 @@ from hythe.planner.expand import Desired
 from hythe.planner.exposure import references_in
 from hythe.planner.imports import Target
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
+from hythe.planner.planned import DataRequest, Planned
 from hythe.planner.program import CompiledBlock
 from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Attributes, Presence
@@ -33,7 +34,7 @@ from hythe.value import STRING, Reference, Unknown, is_known
 
 if TYPE_CHECKING:
     from hythe.modules.language.references import Traversal
-    from hythe.planner.build import Builder, Planned
+    from hythe.planner.build import Builder
 
 _DISRUPTION = {Effect.LIVE: Disruption.NONE, Effect.RESTART: Disruption.RESTART, Effect.REPLACE: Disruption.REPLACE}
 _LIMITS = {"live": Disruption.NONE, "restart": Disruption.RESTART, "replace": Disruption.REPLACE}
@@ -142,8 +143,6 @@ class ChangeMaker:
         return (planned.attributes, planned.id) if planned is not None else None
 
     def _keep(self, subject: _Subject, prior: InstanceState, attributes: Attributes, *, unknown: bool = False) -> None:
-        from hythe.planner.build import Planned
-
         change = subject.change(
             Action.NOOP,
             before=attributes,
@@ -156,8 +155,6 @@ class ChangeMaker:
         self.builder.keep(change, Planned(attributes, prior.sensitive, prior.id, prior.host))
 
     def _create(self, subject: _Subject, cause: Cause, **outcome: Any) -> None:
-        from hythe.planner.build import Planned
-
         schema, desired = subject.block.kind.schema, subject.desired
         after = storable(schema, planned_new(schema, desired.attributes))
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
@@ -165,8 +162,6 @@ class ChangeMaker:
         self.builder.keep(change, Planned(after, sensitive, Unknown(STRING), subject.host))
 
     def _existing(self, subject: _Subject, prior: InstanceState, observed: Attributes) -> None:
-        from hythe.planner.build import Planned
-
         block, desired = subject.block, subject.desired
         kind, schema = block.kind, block.kind.schema
         wanted = settled(block, desired, observed)
@@ -331,8 +326,6 @@ def _merge(some: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
 
 def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Desired) -> None:
     """Plan a data source: read already, to be read now, or only during apply."""
-    from hythe.planner.build import DataRequest, Planned
-
     kind = block.kind
     schema = block.schema
     host = desired.host.address if desired.host is not None else None
@@ -347,11 +340,11 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         after_sensitive=desired.sensitive,
         of_check=block.block.check is not None,
     )
-    pending = sorted(a for a in desired.reads if _pending(builder, a))
-    there_later = host is not None and host in pending
-    if not is_known(desired.attributes) or there_later or (pending and (block.depends_on or base.of_check)):
+    waiting = sorted(a for a in desired.reads if pending(builder, a))
+    there_later = host is not None and host in waiting
+    if not is_known(desired.attributes) or there_later or (waiting and (block.depends_on or base.of_check)):
         after = {**{n: Unknown(unknown_type(s)) for n, s in schema.attributes.items()}, **desired.attributes}
-        why = "what it selects is known only after apply" if not pending else f"{pending[0]} changes first"
+        why = "what it selects is known only after apply" if not waiting else f"{waiting[0]} changes first"
         cause = Cause(why, range=block.block.range)
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
         change = with_fields(base, action=Action.READ, after=after, after_sensitive=sensitive, causes=(cause,))
@@ -374,7 +367,7 @@ def data_read(builder: Builder, block: CompiledBlock, address: str, desired: Des
         builder.keep(change, Planned(given, sensitive, str(given.get("id", address)), host))
 
 
-def _pending(builder: Builder, address: str) -> bool:
+def pending(builder: Builder, address: str) -> bool:
     """Whether an instance is to be made, or changed: reading before that would show what it was."""
     planned: Planned | None = builder.planned.get(address)
     change = builder.kept.get(address)

@@ -48,7 +48,7 @@ class Deferral:
         if not self._waiting or self._waiting.isdisjoint(self.builder.program.edges.get(node, ())):
             return False
         self._waiting.add(node)
-        if node.sort not in ("managed", "data"):
+        if node.sort not in ("managed", "data", "ephemeral"):
             return False
         self._note(node)
         return True

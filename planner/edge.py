@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,13 +17,14 @@ from hythe.modules.config import Config
 from hythe.modules.language.functions.registry import Environment
 from hythe.modules.language.rendering import with_templates
 from hythe.modules.variables import storable
-from hythe.planner.build import Builder, BuildResult, DataRequest, Observe, PlanOptions
+from hythe.planner.build import Builder, BuildResult, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
 from hythe.planner.imports import ImportRequest, Seen, context_of
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
 from hythe.planner.plan import Change, ConfigSnapshot, Plan
+from hythe.planner.planned import DataRequest
 from hythe.planner.program import Program, compile_config
 from hythe.planner.refresh import Refreshed, Unreachable, refresh
 from hythe.provider.guard import diagnostics_of
@@ -34,6 +35,8 @@ from hythe.state.model import InstanceState, State
 from hythe.value import Value
 
 MAX_ROUNDS = 50
+_NO_SECRETS = frozenset({"mode", "owner", "group"})
+"""What ephemeral files have that logs need."""
 
 
 def project_of(config: Config) -> Project:
@@ -56,6 +59,8 @@ class Session:
     sink: Sink = ignore
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     parallelism: int = 10
+    remember_secrets: Callable[[Iterable[object]], None] = lambda values: None
+    """Is told values that no log may show and that the plan does not have."""
 
 
 @dataclass(slots=True)
@@ -157,7 +162,11 @@ def _read_data(session: Session, state: State, request: DataRequest, project: Pr
         context = ReadContext(
             host, session.hosts.local, state.lineage, session.config.root, project, address=request.address
         )
-        return kind.read_data(context, request.attributes)
+        if not request.ephemeral:
+            return kind.read_data(context, request.attributes)
+        given = kind.open(context, request.attributes)
+        session.remember_secrets(v for n, v in given.items() if n not in request.attributes and n not in _NO_SECRETS)
+        return given
     except NotImplementedError:
         return error("No data source", f"The kind {request.kind} cannot be read as data.")
     except Exception as failure:
@@ -241,12 +250,18 @@ def make_evaluator(session: Session, plan: Plan, outcome: Outcome | None = None)
     reader = reader or RecordingReader(session.config.root)
     started = datetime.fromisoformat(plan.created.replace("Z", "+00:00"))
     environment = _environment(reader, session.config.root, started, unknown_impure=False)
+    project = project_of(session.config)
+
+    def open_(state: State, request: DataRequest) -> Attributes | Diagnostic:
+        return _read_data(session, state, request, project)
+
     return ApplyEvaluator(
         plan,
         program,
         session.variables,
         environment,
-        project=project_of(session.config),
+        project=project,
         reader=reader,
         lock=session.lock,
+        open_=open_,
     )

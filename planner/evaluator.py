@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
 from hythe.address import Address, parse_address
 from hythe.diagnostic import Diagnostic, error
 from hythe.planner.changes import for_replacement, settled
-from hythe.planner.expand import Evaluation
+from hythe.planner.expand import Desired, Evaluation
 from hythe.planner.exposure import address_of, expose
 from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Change, Plan
+from hythe.planner.planned import DataRequest
 from hythe.planner.program import CompiledBlock, Program
 from hythe.provider.protocol import Attributes, Project, Reader
 from hythe.provider.schema import Path
@@ -40,12 +41,15 @@ class ApplyEvaluator:
         project: Project,
         reader: Reader,
         lock: Mapping[str, str],
+        open_: Callable[[State, DataRequest], Attributes | Diagnostic] | None = None,
     ) -> None:
+        """``open_`` opens ephemeral instances; without it they stay unknown."""
         self.plan = plan
         self.program = program
         self._changes = {c.address: c for c in plan.changes if not c.deposed}
         self._state = State(plan.lineage)
         self._values: dict[str, tuple[object, Value]] = {}
+        self._open = open_
         self._mutex = threading.Lock()
         # timestamps and the like are known now
         environment = with_fields(environment, unknown_impure=False)
@@ -97,6 +101,14 @@ class ApplyEvaluator:
             return current.attributes, current.sensitive, current.id
         merged = {k: v if is_known(v) else current.attributes.get(k) for k, v in change.after.items()}
         return merged, change.after_sensitive, current.id
+
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> Attributes | Diagnostic | None:
+        """What opening an ephemeral instance gives; None while what it rests on is not done."""
+        host = desired.host.address if desired.host is not None else None
+        there = host is None or host in self._state.instances
+        if self._open is None or not there or not is_known(desired.attributes):
+            return None
+        return self._open(self._state, DataRequest(str(at), block.block.kind, desired.attributes, host, ephemeral=True))
 
     def resolve(self, reference: Reference) -> Value:
         """The value behind a reference; its own references are shown as addresses."""

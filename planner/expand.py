@@ -15,7 +15,7 @@ from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope
-from hythe.planner import modules
+from hythe.planner import ephemeral, modules
 from hythe.planner.exposure import plain, references_in
 from hythe.planner.lazy import Block, Calls, Computed, Kinds, Names
 from hythe.planner.program import (
@@ -42,6 +42,9 @@ class World(Protocol):
 
     def instance(self, block: CompiledBlock, at: Address) -> Value:
         """The value of an instance: an :class:`~hythe.value.Instance`, or Unknown."""
+
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> Attributes | Diagnostic | None:
+        """What opening an ephemeral instance gives, or what is wrong with it; None while that is not known."""
 
 
 @dataclass(slots=True)
@@ -108,21 +111,23 @@ class Evaluation:
         self._locals: dict[str, Elements] = {}
         self._variables: dict[str, Elements] = {}
         self._outputs: dict[str, Elements] = {}
+        self._opened: dict[tuple[NodeId, Key], Elements] = {}
         self._children: dict[tuple[str, Key], Evaluation] = {}
         self.roots = self._make_roots()
 
     def _make_roots(self) -> dict[str, Value]:
-        managed: dict[str, dict[str, CompiledBlock]] = {}
-        data: dict[str, dict[str, CompiledBlock]] = {}
+        blocks: dict[str, dict[str, dict[str, CompiledBlock]]] = {"managed": {}, "data": {}, ephemeral.MODE: {}}
         for (mode, kind, name), block in self.module.blocks.items():
-            (managed if mode == "managed" else data).setdefault(kind, {})[name] = block
+            blocks[mode].setdefault(kind, {})[name] = block
+        kinds = {mode: {k: Kinds(self, named) for k, named in found.items()} for mode, found in blocks.items()}
         settings = {"workspace": "default"}
         return {
-            **{kind: Kinds(self, blocks) for kind, blocks in managed.items()},
+            **kinds["managed"],
             "var": Computed(self.variable, self.module.declared.variables),
             "local": Computed(self.local, self.module.locals),
             "module": Calls(self),
-            "data": Names({kind: Kinds(self, blocks) for kind, blocks in data.items()}),
+            "data": Names(kinds["data"]),
+            "ephemeral": Names(kinds[ephemeral.MODE]),
             "path": {
                 "module": self.module.declared.directory,
                 "root": ".",
@@ -200,6 +205,15 @@ class Evaluation:
         if found is None:
             found = modules.output(self, name)
             self._keep(self._outputs, name, found)
+        return found
+
+    def opened(self, block: CompiledBlock, key: Key) -> Elements:
+        """The value of an ephemeral instance, with what it rests on."""
+        found = self._opened.get((block.node, key))
+        if found is None:
+            found = ephemeral.opened(self, block, key)
+            if self.shared.keep_unknown or is_known(found.value):
+                self._opened[block.node, key] = found
         return found
 
     def _keep(self, table: dict[str, Elements], name: str, found: Elements) -> None:
@@ -326,7 +340,7 @@ class Evaluation:
                 continue
             if value is False or value == "false":
                 message, marks = unmark(rule.message.evaluate(scope))
-                hidden = "sensitive" in marks or not isinstance(message, str)
+                hidden = bool(marks) or not isinstance(message, str)
                 text = "The condition is false, and its message cannot be shown." if hidden else message
                 self.diagnostics.append(error(summary, text, rule.range, address=scope.address))
             elif value is not True and value != "true":

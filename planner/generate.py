@@ -23,7 +23,9 @@ Known = Mapping[tuple[str, str], str]
 
 
 def resource_text(at: Address, kind: Kind, attributes: Mapping[str, Any], known: Known) -> str:
-    """A resource block that says what an object is; what engines choose by themselves is left out.
+    """A resource block that says what an object is.
+
+    What engines choose where nothing is given is written as comments: nobody can tell whether somebody asked for it.
 
     What it uses is written as a reference where that is among the ``known`` objects.
     """
@@ -43,8 +45,10 @@ def _body(schema: Schema, attributes: Mapping[str, Any], known: Known) -> list[s
                 lines += [f"{name} {{", *_body(spec.nested, item, known), "}"]
         elif spec.write_only or spec.sensitive:
             lines.append(f"# {name} is sensitive, so it is not written here")
-        elif spec.required or name == "name" or not (spec.engine_default or value == spec.default):
-            lines.append(f"{name} = {_used(spec, value, known) or _value(value)}")
+        elif spec.required or name == "name" or value != spec.default:
+            written = f"{name} = {_used(spec, value, known) or _value(value)}"
+            chosen = spec.engine_default and not spec.required and name != "name"
+            lines += [f"# {line}" for line in written.splitlines()] if chosen else [written]
     return lines
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hythe.address import Key
 from hythe.modules.language.elements import Elements
 from hythe.planner.program import CompiledBlock
-from hythe.value import ANY, Lazy, Unknown, Value
+from hythe.value import ANY, Lazy, Unknown, Value, mark, unmark
 
 if TYPE_CHECKING:
     from hythe.planner.expand import Evaluation
@@ -24,6 +24,10 @@ class Block(Lazy):
         self.expansion = evaluation.expansion(block)
 
     def _one(self, key: Key, reads: set[str]) -> Value:
+        if self.block.block.mode == "ephemeral":
+            found = self.evaluation.opened(self.block, key)
+            reads |= found.base_reads
+            return found.value
         at = self.evaluation.address(self.block, key)
         reads.add(str(at))
         return self.evaluation.world.instance(self.block, at)
@@ -32,8 +36,7 @@ class Block(Lazy):
         if self.expansion.failed:
             return Unknown(ANY)
         if not self.expansion.repetition:
-            value = self._one(None, reads)
-            return value if isinstance(value, Unknown) else value[key]
+            return _member(self._one(None, reads), key)
         reads |= self.expansion.reads
         if key not in self.expansion.values or isinstance(key, bool):
             raise KeyError(key)
@@ -70,14 +73,19 @@ class Element(Lazy):
         self.owner, self.key = owner, key
 
     def get(self, key: str | int, reads: set[str]) -> Value:
-        value = self.force(reads)
-        return value if isinstance(value, Unknown) else value[key]
+        return _member(self.force(reads), key)
 
     def force(self, reads: set[str]) -> Value:
         return self.owner.get(self.key, reads)
 
     def keys(self) -> Iterator[str]:
         return iter(self.owner.block.schema.attributes)
+
+
+def _member(value: Value, key: str | int) -> Value:
+    """An attribute of an instance, with the marks that the whole has. Raises KeyError."""
+    plain, marks = unmark(value)
+    return value if isinstance(plain, Unknown) else mark(plain[key], marks)
 
 
 class Kinds(Lazy):

@@ -14,7 +14,10 @@ from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, Compile
 from hythe.planner.repetition import Repeated
 from hythe.provider.registry import Registry
 
-BUILT_IN_ROOTS = frozenset({"var", "local", "module", "data", "each", "count", "self", "path", "hythe", "terraform"})
+_MODES = ("data", "ephemeral")
+"""Roots below which the names of kinds are, as they are at the root for managed resources."""
+BUILT_IN_ROOTS = frozenset({"var", "local", "module", *_MODES, "each", "count", "self", "path", "hythe", "terraform"})
+_WORDS = {"data": "data source", "ephemeral": "ephemeral block"}
 
 
 class Linker:
@@ -136,7 +139,11 @@ class _ModuleLinker:
     def _block_references(self, block: CompiledBlock, own: set[str]) -> Iterator[Traversal]:
         yield from block.body.references
         for trigger in block.triggers:
-            yield from trigger.references
+            for reference in trigger.references:
+                if reference.root == "ephemeral":
+                    text = "What is ephemeral is another in each run and cannot be compared, so it triggers nothing."
+                    self.found.append(error("Invalid reference", text, reference.range))
+                yield reference
         yield from self._repetition(block, own)
         for rule in block.preconditions:
             yield from rule.references
@@ -214,7 +221,7 @@ class _ModuleLinker:
         elif root == "self":
             text = '"self" can only be used in postconditions. Elsewhere, an instance cannot read itself.'
             self.found.append(error("Invalid reference", text, reference.range))
-        elif root not in BUILT_IN_ROOTS or root == "data":
+        elif root not in BUILT_IN_ROOTS or root in _MODES:
             target = self._resource(reference)
             if target is None:
                 text = f"A reference to a resource needs its kind and its name, like {root}.name."
@@ -260,8 +267,8 @@ class _ModuleLinker:
     def _resource(self, reference: Traversal) -> NodeId | None:
         names = (reference.root, *reference.steps)
         mode = "managed"
-        if names[0] == "data":
-            mode, names = "data", names[1:]
+        if names[0] in _MODES:
+            mode, names = str(names[0]), names[1:]
         if len(names) < 2 or not isinstance(names[0], str) or not isinstance(names[1], str):
             return None
         return NodeId(self.module.path, mode, names[0], names[1])
@@ -270,14 +277,14 @@ class _ModuleLinker:
         mode, kind, name = node[1:]
         if (mode, kind, name) in self.declared.resources:
             return node in self.program.blocks
-        shown = f"{'data.' if mode == 'data' else ''}{kind}.{name}"
+        shown = f"{kind}.{name}" if mode == "managed" else f"{mode}.{kind}.{name}"
         same_kind = [n for m, k, n in self.declared.resources if (m, k) == (mode, kind)]
         if kind not in self.registry and not same_kind:
             known = [*self.registry.names(), *BUILT_IN_ROOTS]
             text = f'"{kind}" is neither a kind of resource nor a name known here.{did_you_mean(kind, known)}'
         else:
             where = f" in the module {'.'.join(self.module.path)}" if self.module.path else ""
-            text = f"No {'data source' if mode == 'data' else 'resource'} {shown} is declared{where}."
+            text = f"No {_WORDS.get(mode, 'resource')} {shown} is declared{where}."
             text += did_you_mean(name, same_kind)
         self.found.append(error("Reference to undeclared resource", text, place))
         return False

@@ -39,8 +39,9 @@ CallPath = tuple[str, ...]
 
 
 class NodeId(NamedTuple):
-    """A node of the graph. ``sort`` is managed, data, local, variable, output, check, import or module (a call).
+    """A node of the graph.
 
+    ``sort`` is managed, data, ephemeral, local, variable, output, check, import or module (a call).
     ``kind`` is that of a resource, "" for other sorts. A call stands in the module that has its block.
     """
 
@@ -77,7 +78,7 @@ class CompiledRule:
 
 @dataclass(slots=True)
 class CompiledBlock:
-    """A resource or data block, compiled."""
+    """A resource, data or ephemeral block, compiled."""
 
     node: NodeId
     block: ResourceBlock
@@ -197,26 +198,26 @@ class Program:
             if other in seen:
                 continue
             seen.add(other)
-            if other.sort in ("managed", "data"):
+            if other.sort in ("managed", "data", "ephemeral"):
                 out.add(other)
             else:
                 left.extend(self.edges.get(other, ()))
         return out
 
 
-def body_schema(schema: Schema) -> BodySchema:
-    """What a block's body may hold, in the language's terms."""
+def body_schema(schema: Schema, *, ephemeral: bool = False) -> BodySchema:
+    """What a block's body may hold, in the language's terms. ``ephemeral``: nothing of it is kept."""
     attributes: dict[str, AttributeSpec] = {}
     blocks: dict[str, BlockSpec] = {}
     for name, spec in schema.attributes.items():
         if spec.nested is not None:
-            blocks[name] = BlockSpec(schema=body_schema(spec.nested), repeated=spec.repeated)
+            blocks[name] = BlockSpec(schema=body_schema(spec.nested, ephemeral=ephemeral), repeated=spec.repeated)
         elif not spec.computed:
             attributes[name] = AttributeSpec(
                 type=spec.type,
                 required=spec.required,
                 reference=bool(spec.reference),
-                ephemeral_ok=spec.write_only,
+                ephemeral_ok=ephemeral or spec.write_only,
             )
     return BodySchema(attributes=attributes, blocks=blocks)
 
@@ -314,10 +315,12 @@ def _compile_block(
         found.append(error("Unknown kind", f'There is no kind "{block.kind}".{hint}', block.range))
         return None
     kind = registry.kind(block.kind)
-    own = kind.data_schema if block.mode == "data" else kind.schema
+    own = _schema_of(block, kind, registry, found)
+    if own is None:
+        return None
     key = (block.mode, block.kind)
     if key not in schemas:
-        schemas[key] = body_schema(own)
+        schemas[key] = body_schema(own, ephemeral=block.mode == "ephemeral")
     schema = schemas[key]
     if block.mode == "data" and kind.data_model is None:
         # selecting an existing object needs few of the arguments that make one
@@ -346,6 +349,19 @@ def _compile_block(
         preconditions=compile_rules(lifecycle.preconditions),
         postconditions=compile_rules(lifecycle.postconditions),
     )
+
+
+def _schema_of(block: ResourceBlock, kind: Kind, registry: Registry, found: list[Diagnostic]) -> Schema | None:
+    """What a block of the kind takes and gives in its mode; None, with a diagnostic, when there are no such blocks."""
+    if block.mode != "ephemeral":
+        return kind.data_schema if block.mode == "data" else kind.schema
+    if kind.ephemeral_schema is None:
+        others = [name for name in registry.names() if registry.kind(name).ephemeral_schema is not None]
+        text = f"There are no ephemeral blocks of the kind {block.kind}"
+        text += f": there are those of {', '.join(others)}." if others else "."
+        text += f' An existing {block.kind} is read by a block data "{block.kind}".'
+        found.append(error("No ephemeral blocks of this kind", text, block.range))
+    return kind.ephemeral_schema
 
 
 def _computed_arguments(block: ResourceBlock, schema: Schema, found: list[Diagnostic]) -> set[str]:

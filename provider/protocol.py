@@ -266,6 +266,8 @@ class Kind:
     name: ClassVar[str]
     model: ClassVar[type[Model]]
     data_model: ClassVar[type[Model] | None] = None
+    ephemeral_model: ClassVar[type[Model] | None] = None
+    """What an ``ephemeral`` block takes and gives; None where the kind has nothing to give that is not kept."""
     version: ClassVar[int] = 1
     """Of the schema. It grows when attributes in a state need :meth:`upgrade` to be understood."""
     on_host: ClassVar[bool] = True
@@ -299,6 +301,11 @@ class Kind:
     def data_schema(self) -> Schema:
         """The compiled schema of ``data`` blocks and of what they give."""
         return self.schema if self.data_model is None else schema_of(self.data_model)
+
+    @property
+    def ephemeral_schema(self) -> Schema | None:
+        """The compiled schema of ``ephemeral`` blocks and of what they give; None where there are none."""
+        return None if self.ephemeral_model is None else schema_of(self.ephemeral_model)
 
     # -- pure: the planner calls these; no IO but through the recorded reader ------------------
 
@@ -421,3 +428,10 @@ class Kind:
     def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:
         """Attributes for a ``data`` block that selects an existing object. Raises :class:`ProviderError`."""
         raise NotImplementedError
+
+    def open(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """Attributes for an ``ephemeral`` block: a value made anew, or read and not kept.
+
+        Nothing is renewed or closed: it must not leave anything behind. Raises :class:`ProviderError`.
+        """
+        return self.read_data(context, desired)

@@ -51,6 +51,7 @@ class Page:
         self._put("## Attributes", "What the object has become; other blocks can read it.")
         self._computed(kind.schema)
         self._data()
+        self._ephemeral()
         self._behaviour()
         return "\n\n".join(self.lines) + "\n"
 
@@ -138,6 +139,20 @@ class Page:
             self._computed(schema)
         else:
             self._put("It has the attributes of the resource.")
+
+    def _ephemeral(self) -> None:
+        schema, kind = self.kind.ephemeral_schema, self.kind
+        if schema is None:
+            return
+        block = f'`ephemeral "{kind.name}" "NAME"`'
+        link = "[is written nowhere](../language.md#ephemeral-values)"
+        if schema is kind.data_schema and kind.data_model is not None:
+            same = "Its arguments and attributes are those of the data source."
+            self._put("## As ephemeral", f"{block} reads the same anew in each plan and each apply, and {link}. {same}")
+            return
+        left = sorted(set(kind.schema.attributes) - set(schema.attributes))
+        same = f"Its arguments and attributes are those above, but for {' and '.join(f'`{n}`' for n in left)}."
+        self._put("## As ephemeral", f"{block} makes one anew in each plan and each apply, which {link}. {same}")
 
     # -- behaviour ------------------------------------------------------------------------------
 

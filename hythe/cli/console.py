@@ -57,7 +57,7 @@ def _json_lines(cli: Cli, expressions: Expressions) -> int:
 
 
 def _evaluate(cli: Cli, expressions: Expressions, text: str) -> bool:
-    from hythe.value import SENSITIVE, unmark_deep
+    from hythe.value import EPHEMERAL, unmark, unmark_deep
 
     value, found = expressions.evaluate(text)
     if found:
@@ -71,7 +71,10 @@ def _evaluate(cli: Cli, expressions: Expressions, text: str) -> bool:
     if any(d.is_error for d in found):
         return False
     plain, marks = unmark_deep(value)
-    cli.say(human_result(value if SENSITIVE in marks else plain, sensitive=False))
+    if EPHEMERAL in unmark(value)[1]:
+        cli.say("(ephemeral value)")
+    else:
+        cli.say(human_result(value if marks else plain, sensitive=False))
     return True
 
 

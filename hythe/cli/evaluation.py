@@ -41,6 +41,9 @@ class StateWorld:
             found = self._values[address] = Instance(attributes, known.kind, address, known.id)
         return found
 
+    def open(self, block: CompiledBlock, at: Address, desired: Desired) -> None:
+        """Nothing: ephemeral values are there only while a plan is made or applied."""
+
     def _resolve(self, reference: Reference) -> Value:
         at = parse_address(reference.address)
         block = self.program.block(at)

@@ -11,9 +11,7 @@ from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.workspace import Workspace, require_folder
 from hythe.diagnostic import DiagnosticError
-
-FOLDER = ".hythe"
-_IGNORE = "# Hythe's working folder: nothing in it belongs into version control.\n*\n"
+from hythe.modules.working import FOLDER, make_folder
 
 
 @click.command(cls=Command)
@@ -47,16 +45,12 @@ def command(
 
 
 def _make_folder(root: str) -> None:
-    folder = os.path.join(root, FOLDER)
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        ignore = os.path.join(folder, ".gitignore")
-        if not os.path.exists(ignore):
-            with open(ignore, "w", encoding="utf-8") as file:
-                file.write(_IGNORE)
+        make_folder(root)
     except OSError as failure:
         raise fail(
-            "Working folder not writable", f"{folder} cannot be made: {failure.strerror}. Hythe keeps its files there."
+            "Working folder not writable",
+            f"{os.path.join(root, FOLDER)} cannot be made: {failure.strerror}. Hythe keeps its files there.",
         ) from None
 
 

@@ -85,7 +85,10 @@ def _plan_generating(operation: Operation, path: str) -> Plan | None:
     texts = operation.generated()
     if not texts:
         return plan
-    head = "# Written by hythe plan --generate-config-out. Look it through, and keep what should stay as it is.\n\n"
+    head = (
+        "# Written by hythe plan --generate-config-out. Look it through, and keep what should stay as it is.\n"
+        "# Arguments in comments may be what the engine chose: without the # they are kept when it is made anew.\n\n"
+    )
     try:
         with open(full, "x", encoding="utf-8") as file:
             file.write(head + "\n".join(texts))

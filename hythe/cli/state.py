@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -29,12 +30,14 @@ def selected(state: State, texts: tuple[str, ...]) -> list[str]:
 
     Raises DiagnosticError for a name that has none.
     """
-    addresses = sorted(state.instances, key=lambda a: sort_key(parse_address(a)))
+    places = {a: parse_address(a) for a in state.instances}
+    addresses = sorted(places, key=lambda a: sort_key(places[a]))
     if not texts:
         return addresses
     found: dict[str, None] = {}
     for text in texts:
-        matching = [a for a in addresses if _below(a, text)]
+        below = _below(text)
+        matching = [a for a in addresses if below(places[a])]
         if not matching:
             hint = did_you_mean(text, addresses)
             raise fail("No such object in the state", f"The state has nothing at {text}.{hint}")
@@ -42,16 +45,22 @@ def selected(state: State, texts: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-def _below(address: str, text: str) -> bool:
+def _below(text: str) -> Callable[[Address], bool]:
     try:
         wanted = parse_target(text)
     except AddressError as failure:
         raise fail("Invalid address", f"{failure}.") from None
-    at = parse_address(address)
     if isinstance(wanted, Address):
-        return at == wanted or (wanted.key is None and at.block == wanted.block)
-    module, prefix = format_path(at.module), format_path(wanted)
-    return module == prefix or module.startswith((prefix + ".", prefix + "["))
+        address = wanted
+        return lambda at: at == address or (address.key is None and at.block == address.block)
+    prefix = format_path(wanted)
+    inside = (prefix + ".", prefix + "[")
+
+    def in_module(at: Address) -> bool:
+        module = format_path(at.module)
+        return module == prefix or module.startswith(inside)
+
+    return in_module
 
 
 @command.command("list")

@@ -204,8 +204,9 @@ class Workspace:
         from hythe.modules import variables
         from hythe.modules.config import InputValue
         from hythe.modules.loader import load_texts
+        from hythe.modules.parsecache import ParseCache
 
-        config, found = load_texts(plan.config.root, plan.config.files)
+        config, found = load_texts(plan.config.root, plan.config.files, ParseCache(self.root).parse)
         raise_errors(found)
         self.use(config)
         given, problems = variables.collect(config, inputs, self.cli.environment)
@@ -241,6 +242,7 @@ class Workspace:
             lock=lock,
             sink=sink,
             parallelism=parallelism,
+            remember_secrets=remember_secrets,
         )
 
     def settle(self, hosts: Hosts, loaded: Loaded, sink: Sink = ignore) -> Settled:

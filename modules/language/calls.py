@@ -31,8 +31,7 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
         before = len(diagnostics)
         values = [arg(scope) for arg in args]
         if registry.lookup(name) is None:
-            hint = did_you_mean(name, registry.names())
-            return scope.report(source, node, "Call to unknown function", f'There is no function named "{name}".{hint}')
+            return scope.report(source, node, "Call to unknown function", _unknown(name))
         if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
             return Unknown(ANY)
         if not expand:
@@ -46,6 +45,21 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
         return mark(_invoke(node, name, [*values, *last], scope, source), marks)
 
     return Code(run)
+
+
+def _unknown(name: str) -> str:
+    """What to say of a function that is not there."""
+    *spaces, last = name.split("::")
+    text = f'There is no function named "{name}"'
+    if not spaces:
+        return f"{text}.{did_you_mean(name, registry.names())}"
+    same = f" There is {last}(), without a namespace." if registry.lookup(last) is not None else ""
+    if spaces[0] == "provider":
+        return (
+            f"{text}: Hythe has no providers, whose functions have such names in OpenTofu.{same} "
+            'What else a function of a provider gives, a block data "command" can compute.'
+        )
+    return f'{text}: the only namespace of functions is "core", as in core::upper.{same}'
 
 
 def _expand(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from hythe.diagnostic import Diagnostic
 from hythe.modules.syntax.tree import Body, Expression, Source
@@ -10,16 +11,34 @@ from hythe.modules.syntax.tree import Body, Expression, Source
 if TYPE_CHECKING:
     from hythe.modules.syntax.structure import StructureParser
 
-__all__ = ["format", "parse", "parse_expression", "parse_json", "parse_template"]
+__all__ = [
+    "Parse",
+    "allow_depth",
+    "format",
+    "parse",
+    "parse_expression",
+    "parse_file",
+    "parse_json",
+    "parse_template",
+]
 
 
-def _parser(text: str, filename: str, found: list[Diagnostic]) -> StructureParser:
+Parse: TypeAlias = Callable[[str, str], tuple[Body, list[Diagnostic]]]
+"""From a file's text and name to its tree and what is wrong with it."""
+
+
+def allow_depth() -> None:
+    """Let Python go as deep as a tree may be: who parses does that, and who has a tree from elsewhere."""
     import sys
-
-    from hythe.modules.syntax.structure import StructureParser
 
     # nesting is bounded by the parser itself (lexical.MAX_DEPTH), at about eight frames a level
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 5_000))
+
+
+def _parser(text: str, filename: str, found: list[Diagnostic]) -> StructureParser:
+    from hythe.modules.syntax.structure import StructureParser
+
+    allow_depth()
     return StructureParser(Source(filename, text), found)
 
 
@@ -27,6 +46,11 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
     """Parse a file. The body holds everything that could be parsed."""
     found: list[Diagnostic] = []
     return _parser(text, filename, found).file(), found
+
+
+def parse_file(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
+    """Parse a file in the form of the language that its name tells."""
+    return (parse_json if filename.endswith(".json") else parse)(text, filename)
 
 
 def format(text: str) -> str:

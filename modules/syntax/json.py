@@ -30,7 +30,8 @@ from hythe.modules.syntax.tree import (
 )
 from hythe.value import number
 
-_LABELS = {"resource": 2, "data": 2, "variable": 1, "output": 1, "module": 1, "provider": 1, "check": 1}
+_RESOURCES = ("resource", "data", "ephemeral")
+_LABELS = {**dict.fromkeys(_RESOURCES, 2), "variable": 1, "output": 1, "module": 1, "provider": 1, "check": 1}
 _BLOCKS = {"locals", "hythe", "moved", "removed", "import", *_LABELS}
 _NESTED = {
     "lifecycle": 0,
@@ -50,7 +51,7 @@ _NATIVE = {
     "removed": {"from"},
     "import": {"to"},
     "lifecycle": {"replace_triggered_by"},
-    **{owner: {"depends_on"} for owner in ("resource", "data", "module", "output")},
+    **{owner: {"depends_on"} for owner in (*_RESOURCES, "module", "output")},
 }
 """Arguments whose strings are expressions of the native syntax: names and types, not text."""
 

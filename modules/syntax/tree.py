@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, dataclass_transform
 
 from hythe.diagnostic import Range
 
@@ -43,7 +43,18 @@ class Source:
         return Range(self.filename, line, column, start, end_line, end_column, end)
 
 
-@dataclass(frozen=True, slots=True)
+_Kind = TypeVar("_Kind")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def node(kind: type[_Kind]) -> type[_Kind]:
+    """Makes a class of nodes. That they are frozen is for the type checker to hold: to check it at run time
+    makes each node take seven times as long.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(kind)
+
+
+@node
 class Node:
     """Base of all nodes."""
 
@@ -51,14 +62,14 @@ class Node:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Literal(Node):
     """A number, bool, null or (only inside templates and object keys) literal text."""
 
     value: str | int | Decimal | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Template(Node):
     """A quoted template or heredoc. ``parts`` are literals, expressions and directives.
 
@@ -70,14 +81,14 @@ class Template(Node):
     heredoc: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TemplateWrap(Node):
     """``"${x}"``: the value passes through with its type."""
 
     wrapped: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TemplateIf(Node):
     """``%{ if c }..%{ else }..%{ endif }``; both branches are templates."""
 
@@ -86,7 +97,7 @@ class TemplateIf(Node):
     otherwise: Template
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TemplateFor(Node):
     """``%{ for k, v in c }..%{ endfor }``."""
 
@@ -96,14 +107,14 @@ class TemplateFor(Node):
     body: Template
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Variable(Node):
     """A root name: ``var``, ``container``, ``each`` or a for-expression's own variable."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class GetAttr(Node):
     """``source.name`` (also the legacy ``source.0``, with ``name`` an int)."""
 
@@ -111,7 +122,7 @@ class GetAttr(Node):
     name: str | int
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Index(Node):
     """``source[key]``."""
 
@@ -119,7 +130,7 @@ class Index(Node):
     key: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Splat(Node):
     """``source.*`` or ``source[*]`` with the traversal applied to each element.
 
@@ -131,12 +142,12 @@ class Splat(Node):
     full: bool
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SplatItem(Node):
     """The element inside a splat's ``each``."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Call(Node):
     """A function call; ``expand`` when the last argument ends in ``...``. Names may be ``ns::name``."""
 
@@ -146,7 +157,7 @@ class Call(Node):
     expand: bool
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Unary(Node):
     """``!x`` or ``-x``."""
 
@@ -154,7 +165,7 @@ class Unary(Node):
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Binary(Node):
     """An operator with two operands."""
 
@@ -163,7 +174,7 @@ class Binary(Node):
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Conditional(Node):
     """``condition ? then : otherwise``."""
 
@@ -172,28 +183,28 @@ class Conditional(Node):
     otherwise: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Parentheses(Node):
     """``(inner)``: kept, because ``{ (k) = v }`` and messages need to tell."""
 
     inner: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TupleCons(Node):
     """``[a, b]``."""
 
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ObjectCons(Node):
     """``{ k = v }``. A bare identifier as key is a Literal string; anything else is evaluated."""
 
     items: tuple[tuple[Expression, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class For(Node):
     """``[for ...]`` (``key`` is None) or ``{for ... : key => value...}``."""
 
@@ -228,7 +239,7 @@ Expression: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Attribute(Node):
     """``name = expression``. ``name_end`` closes the name's own range (it begins at ``start``)."""
 
@@ -237,14 +248,14 @@ class Attribute(Node):
     expression: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Label(Node):
     """A block label, quoted or bare."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Block(Node):
     """``type "label" { ... }``. ``header_end`` closes the header's range (it begins at ``start``)."""
 
@@ -254,7 +265,7 @@ class Block(Node):
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Body(Node):
     """The inside of a file or block, in source order; ``source`` is shared by the whole file."""
 

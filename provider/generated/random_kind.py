@@ -51,13 +51,12 @@ def _minimum(letters: str) -> Any:
     return attr(description=f"At least so many {letters}. For passwords and strings.", ge=0, le=_MOST)
 
 
-class RandomModel(Model):
+class RandomValue(Model):
     """A random value."""
 
     type: Literal["password", "string", "id", "integer", "pet", "shuffle", "uuid"] = attr(
         ..., description="What is made: password, string, id, integer, pet (a name of words), shuffle, uuid."
     )
-    keepers: dict[str, str] | None = attr(description="Any values; when one changes, another value is made.")
     length: int | None = attr(
         description="Characters of a password or string; words of a pet name, by default 2.", ge=1, le=_MOST
     )
@@ -91,7 +90,7 @@ class RandomModel(Model):
     b64_url: str | None = attr(description="The id in base64 for URLs, without padding; `result`, too.", computed=True)
 
     @model_validator(mode="after")
-    def _fits(self) -> RandomModel:
+    def _fits(self) -> RandomValue:
         for name in _NEEDED.get(self.type, ()):
             if getattr(self, name) is None:
                 raise ValueError(f'a random value of type "{self.type}" needs `{name}`')
@@ -119,11 +118,18 @@ class RandomModel(Model):
             raise ValueError(f"the least numbers of characters add up to {least}, more than `length` ({self.length})")
 
 
+class RandomModel(RandomValue):
+    """A random value that is kept."""
+
+    keepers: dict[str, str] | None = attr(description="Any values; when one changes, another value is made.")
+
+
 class Random(Kind):
     """A random value that is made once and then kept: a password, an id, a number, a name, an order.
 
     It stays the same until an argument or one of the ``keepers`` changes. Passwords and ids come from the system's
     source of randomness for cryptography. Passwords are sensitive; they are in the state, so keep that to yourself.
+    An ``ephemeral`` block makes one that is not kept.
     """
 
     name = "random"
@@ -132,6 +138,7 @@ class Random(Kind):
         "use in with `hythe import` first, where somebody knows it."
     )
     model = RandomModel
+    ephemeral_model = RandomValue
     on_host = False
     unique_name = False
     observed = False
@@ -159,6 +166,10 @@ class Random(Kind):
     def read_many(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Observed]:
         """What the state has is all there is."""
         return {request.id: dict(request.attributes) for request in requests}
+
+    def open(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """A value made anew, which is not kept."""
+        return {**desired, **_MAKERS[desired["type"]](desired)}
 
     def find(self, context: ReadContext, requests: Sequence[ReadRequest]) -> dict[str, Found]:
         """Nothing outlives a killed run: what was intended is done anew."""

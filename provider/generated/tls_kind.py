@@ -8,7 +8,7 @@ from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.container.inputs import located
-from hythe.provider.generated.tls_model import CERTIFICATES, KEY, REQUEST, SELF_SIGNED, TlsData, TlsModel
+from hythe.provider.generated.tls_model import CERTIFICATES, KEY, REQUEST, SELF_SIGNED, TlsData, TlsModel, TlsValue
 from hythe.provider.protocol import (
     Attributes,
     Context,
@@ -33,7 +33,8 @@ class Tls(Kind):
     """A private key, a certificate request, or a certificate, made once and then kept.
 
     A certificate is made anew by the first apply after ``early_renewal`` before its end. Private keys are sensitive;
-    they are in the state, so keep that to yourself, or leave production keys to an authority of your own.
+    they are in the state, so keep that to yourself, or leave production keys to an authority of your own. An
+    ``ephemeral`` block makes one for a single run.
     """
 
     name = "tls"
@@ -43,6 +44,7 @@ class Tls(Kind):
     )
     model = TlsModel
     data_model = TlsData
+    ephemeral_model = TlsValue
     on_host = False
     unique_name = False
     concurrency = 100
@@ -65,20 +67,11 @@ class Tls(Kind):
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make it."""
-        from hythe.provider.generated import certificates
+        return _made(desired, context.identity.address)
 
-        asked = {k: v for k, v in desired.items() if k != "ready_for_renewal"}
-        try:
-            if asked["type"] == KEY:
-                key = certificates.new_key(*(asked.get(name, default) for name, default in DEFAULTS.items()))
-                return {**asked, **certificates.key_forms(key)}
-            if asked["type"] == REQUEST:
-                return {**asked, "cert_request_pem": certificates.request(asked)}
-            seconds = float(duration_seconds(asked["validity"]))
-            make = certificates.self_signed if asked["type"] == SELF_SIGNED else certificates.signed
-            return {**asked, **make(asked, seconds)}
-        except ValueError as failure:
-            raise ProviderError(error("Cannot be made", f"{context.identity.address}: {failure}.")) from failure
+    def open(self, context: ReadContext, desired: Attributes) -> Attributes:
+        """A key or a certificate made anew, which is not kept."""
+        return _made(desired, context.address)
 
     def update(self, context: Context, before: Attributes, desired: Attributes, changed: Sequence[str]) -> Attributes:
         """Only when it is renewed can change."""
@@ -125,6 +118,23 @@ class Tls(Kind):
             return desired | certificates.told(certificates.load_certificate(desired["cert_pem"], "cert_pem"))
         except ValueError as failure:
             raise ProviderError(error("Cannot be read", f"{failure}.")) from failure
+
+
+def _made(desired: Attributes, address: str) -> Attributes:
+    from hythe.provider.generated import certificates
+
+    asked = {k: v for k, v in desired.items() if k != "ready_for_renewal"}
+    try:
+        if asked["type"] == KEY:
+            key = certificates.new_key(*(asked.get(name, default) for name, default in DEFAULTS.items()))
+            return {**asked, **certificates.key_forms(key)}
+        if asked["type"] == REQUEST:
+            return {**asked, "cert_request_pem": certificates.request(asked)}
+        seconds = float(duration_seconds(asked["validity"]))
+        make = certificates.self_signed if asked["type"] == SELF_SIGNED else certificates.signed
+        return {**asked, **make(asked, seconds)}
+    except ValueError as failure:
+        raise ProviderError(error("Cannot be made", f"{address}: {failure}.")) from failure
 
 
 def _renewal(attributes: Attributes, now: datetime) -> Attributes:

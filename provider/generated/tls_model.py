@@ -65,7 +65,7 @@ class Subject(Model):
     serial_number: str | None = attr(description="Serial number of the subject.")
 
 
-class TlsModel(Model):
+class TlsValue(Model):
     """A key or a certificate."""
 
     type: Literal["private_key", "cert_request", "self_signed_cert", "locally_signed_cert"] = attr(
@@ -89,10 +89,6 @@ class TlsModel(Model):
     ca_key: str | None = attr(description="Private key (PEM) of the authority.", sensitive=True, min_length=1)
     ca_cert: str | None = attr(description="Certificate (PEM) of the authority.", min_length=1)
     validity: Duration | None = attr(description='How long the certificate is valid from now on, like "8760h".')
-    early_renewal: Duration | None = attr(
-        description="How long before its end the certificate is made anew by the next apply. By default 0s.",
-        effect=Effect.LIVE,
-    )
     uses: list[str] | None = attr(
         description=f"What its key may be used for: {', '.join((*KEY_USES, *EXTENDED_USES))}.", unordered=True
     )
@@ -116,16 +112,16 @@ class TlsModel(Model):
     cert_pem: str | None = attr(description="The certificate (PEM).", computed=True)
     validity_start_time: str | None = attr(description="When it begins to be valid (RFC 3339).", computed=True)
     validity_end_time: str | None = attr(description="When it ends to be valid (RFC 3339).", computed=True)
-    ready_for_renewal: bool | None = attr(description="Whether it is time to make it anew.", computed=True)
 
     @model_validator(mode="after")
-    def _fits(self) -> TlsModel:
+    def _fits(self) -> TlsValue:
         for name in _NEEDED[self.type]:
             if getattr(self, name) is None:
                 raise ValueError(f'type "{self.type}" needs `{name}`')
         foreign = {name for names in _ARGUMENTS.values() for name in names} - set(_ARGUMENTS[self.type])
         for name in sorted(foreign):
-            if getattr(self, name) is not None:
+            # what is not kept is not renewed
+            if getattr(self, name, None) is not None:
                 fits = " or ".join(kind for kind, names in _ARGUMENTS.items() if name in names)
                 raise ValueError(f'`{name}` is for type {fits}, and this is of type "{self.type}"')
         algorithm = self.algorithm or "ED25519"
@@ -136,6 +132,16 @@ class TlsModel(Model):
             if use not in KEY_USES and use not in EXTENDED_USES:
                 raise ValueError(f'"{use}" is no use of a key: there are {", ".join((*KEY_USES, *EXTENDED_USES))}')
         return self
+
+
+class TlsModel(TlsValue):
+    """A key or a certificate that is kept."""
+
+    early_renewal: Duration | None = attr(
+        description="How long before its end the certificate is made anew by the next apply. By default 0s.",
+        effect=Effect.LIVE,
+    )
+    ready_for_renewal: bool | None = attr(description="Whether it is time to make it anew.", computed=True)
 
 
 class TlsData(Model):

@@ -55,7 +55,7 @@ class Command(Kind):
         "run once more."
     )
     model = CommandModel
-    data_model = CommandData
+    data_model = ephemeral_model = CommandData
     unique_name = False
     concurrency = _AT_ONCE
 

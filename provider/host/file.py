@@ -53,7 +53,7 @@ class File(Kind):
         "others in with `hythe import`, as the next apply refuses to write over them."
     )
     model = FileModel
-    data_model = FileData
+    data_model = ephemeral_model = FileData
     unique_name = False
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:

@@ -10,6 +10,7 @@ import pytest
 
 from hythe.diagnostic import Diagnostic
 from hythe.modules import syntax
+from hythe.modules.syntax.packed import pack, unpack
 
 FOLDER = os.environ.get("HYTHE_CONFORMANCE")
 
@@ -37,3 +38,15 @@ if FOLDER:
             wanted = row["diags"][0]  # type: ignore[index]
             assert found[0].range is not None
             assert found[0].range.line == wanted["line"]
+
+    @pytest.mark.parametrize(
+        "row", [r for r in rows() if r["ok"] and r["kind"] != "template"], ids=lambda row: str(row["src"])[:40]
+    )
+    def test_tree_survives_packing(row: dict[str, object]) -> None:
+        text = str(row["src"]) if row["kind"] == "file" else f"a = (\n{row['src']}\n)\n"
+        body, found = syntax.parse(text, "case.hcl")
+        assert not found
+        data = pack(body)
+        assert data is not None
+        assert unpack(data, body.source) == body
+        assert repr(unpack(data, body.source)) == repr(body)

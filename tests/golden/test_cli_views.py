@@ -152,6 +152,10 @@ MIXED = make_plan(
 MANY = make_plan(
     *(Change(f"value.n[{i}]", "value", Action.CREATE, after={"input": i * i, "output": i * i}) for i in range(50))
 )
+BLOCKS = make_plan(
+    *(Change(f"value.n{i}", "value", Action.CREATE, after={"input": i, "output": i}) for i in range(500)),
+    *(Change(f"value.old{i}", "value", Action.DELETE, before={"input": i, "output": i}, id=f"{i}") for i in range(45)),
+)
 EMPTY = make_plan(Change("container.a", "container", Action.NOOP, before={"name": "a"}, after={"name": "a"}))
 DESTROY = make_plan(volume_gone(), mode=Mode.DESTROY)
 REFRESH_ONLY = make_plan(mode=Mode.REFRESH_ONLY, drift=(drifted(),))
@@ -219,6 +223,7 @@ CASES = {
     "plan_mixed_full.txt": lambda: render_plan(MIXED, PlanStyle(full=True, layout=lambda kind: LAYOUT)),
     "plan_mixed_sensitive.txt": lambda: render_plan(MIXED, PlanStyle(show_sensitive=True)),
     "plan_many.txt": lambda: render_plan(MANY),
+    "plan_blocks.txt": lambda: render_plan(BLOCKS),
     "plan_empty.txt": lambda: render_plan(EMPTY),
     "plan_destroy.txt": lambda: render_plan(DESTROY),
     "plan_refresh_only.txt": lambda: render_plan(REFRESH_ONLY),

@@ -250,3 +250,134 @@ def test_what_a_later_run_overrides_is_still_removed(tmp_path: Path, run: Any) -
     done = run(tmp_path, "test")
     assert done.code == 0, done.out + done.err
     assert not (tmp_path / "made").exists()
+
+
+MODULES = """
+module "shop" {
+  source = "./shop"
+  count  = 2
+  size   = random.n.result
+}
+resource "random" "n" {
+  type = "integer"
+  min  = 1
+  max  = 9
+}
+resource "value" "all" { input = [for s in module.shop : s.name] }
+output "names" { value = value.all.output }
+output "inner" { value = module.shop[0].inner }
+"""
+SHOP = """
+variable "size" {
+  type = number
+  validation {
+    condition     = var.size < 0
+    error_message = "This can never be."
+  }
+}
+module "deep" { source = "./deep" }
+resource "file" "f" {
+  path    = "/nowhere/at/all/${var.size}"
+  content = "x"
+}
+output "name" { value = file.f.content }
+output "inner" { value = module.deep.name }
+"""
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    (tmp_path / "main.hcl").write_text(MODULES)
+    (tmp_path / "shop" / "deep").mkdir(parents=True)
+    (tmp_path / "shop" / "main.hcl").write_text(SHOP)
+    (tmp_path / "shop" / "deep" / "main.hcl").write_text('output "name" { value = "really deep" }\n')
+    return tmp_path
+
+
+def test_a_module_is_overridden(modules: Path, run: Any) -> None:
+    (modules / "a.test.hcl").write_text(
+        """
+override_module {
+  target  = module.shop
+  outputs = { name = "mocked" }
+}
+run "by_the_file" {
+  assert {
+    condition     = output.names == ["mocked", "mocked"] && output.inner == null
+    error_message = jsonencode(output.names)
+  }
+  assert {
+    condition     = module.shop[1].name == "mocked"
+    error_message = "module.shop"
+  }
+}
+run "by_the_run" {
+  override_module {
+    target  = module.shop
+    outputs = { name = upper("own"), inner = "i" }
+  }
+  override_module {
+    target = module.shop.module.deep
+  }
+  assert {
+    condition     = output.names == ["OWN", "OWN"] && output.inner == "i" && run.by_the_file.inner == null
+    error_message = jsonencode(output.names)
+  }
+}
+"""
+    )
+    done = run(modules, "test")
+    assert done.code == 0, done.out + done.err
+    assert "2 passed" in done.out
+
+
+def test_what_a_module_calls_is_overridden_alone(modules: Path, run: Any) -> None:
+    (modules / "shop" / "main.hcl").write_text(SHOP.replace("< 0", "> 0"))
+    text = """
+mock_provider "hythe" {}
+run "real" {
+  assert {
+    condition     = output.inner == "really deep"
+    error_message = output.inner
+  }
+}
+run "overridden" {
+  override_module {
+    target  = module.shop.module.deep
+    outputs = { name = "shallow" }
+  }
+  assert {
+    condition     = output.inner == "shallow" && output.names == ["x", "x"]
+    error_message = output.inner
+  }
+}
+run "real_again" {
+  assert {
+    condition     = output.inner == "really deep"
+    error_message = output.inner
+  }
+}
+"""
+    (modules / "a.test.hcl").write_text(text)
+    done = run(modules, "test")
+    assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("target = module.shp", 'There is no module "shp" to override. Did you mean "shop"?'),
+        ("target = module.shop[0]", "without instance keys"),
+        ("target = random.n", "takes the address of a module call, like module.shop, and random.n is none"),
+        ("target = module.shop\noutputs = { nam = 1 }", 'module.shop has no output "nam". Did you mean "name"?'),
+        ("target = module.shop\noutputs = 5", "outputs must be an object"),
+        ("target = module.shop\nvalues = {}", 'takes no argument named "values"'),
+        ("outputs = {}", "an address like module.shop"),
+    ],
+)
+def test_mistakes_in_overriding_a_module(modules: Path, run: Any, text: str, words: str) -> None:
+    (modules / "a.test.hcl").write_text('run "x" {\noverride_module {\n' + text + "\n}\n}\n")
+    done = run(modules, "test")
+    assert done.code == 1
+    assert words in " ".join(done.err.split())
+    assert "a.test.hcl line" in done.err

@@ -1,7 +1,7 @@
 """Test files: what they declare.
 
-The blocks are those of OpenTofu's test language: ``run``, ``variables``, ``mock_provider``, ``override_resource`` and
-``override_data``.
+The blocks are those of OpenTofu's test language: ``run``, ``variables``, ``mock_provider``, ``override_resource``,
+``override_data`` and ``override_module``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from hythe.modules.files import read_text
 from hythe.modules.syntax.tree import Block, Body
 
 SUFFIXES = (".test.hcl", ".hythetest.hcl")
-_BLOCKS = ("run", "variables", "mock_provider", "override_resource", "override_data")
+_MODES = {"override_resource": "managed", "override_data": "data", "override_module": "module"}
+_BLOCKS = ("run", "variables", "mock_provider", *_MODES)
 MODES = ("normal", "refresh-only")
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Values that stand for those of an object. ``mode`` is managed or data; ``target`` an address as written."""
+    """Values that stand for those of an object, or for the outputs of a module.
+
+    ``mode`` is managed, data or module; ``target`` an address as written.
+    """
 
     mode: str
     target: str
@@ -122,7 +126,7 @@ def _collect(made: TestFile, body: Body, found: list[Diagnostic]) -> None:
             made.runs.append(run)
         elif block.type == "mock_provider":
             made.mocks.append(_mock(body, block, found))
-        elif block.type in ("override_resource", "override_data"):
+        elif block.type in _MODES:
             made.overrides += _override(body, block, found)
         else:
             hint = did_you_mean(block.type, _BLOCKS)
@@ -139,7 +143,7 @@ def _run(body: Body, block: Block, found: list[Diagnostic]) -> RunBlock:
     name = block.labels[0].text if len(block.labels) == 1 else ""
     if not name:
         found.append(error("Wrong number of labels", 'A "run" block needs a name.', place))
-    blocks = ("assert", "variables", "module", "plan_options", "override_resource", "override_data")
+    blocks = ("assert", "variables", "module", "plan_options", *_MODES)
     check_shape(inner, "A run block", ("command", "expect_failures"), blocks, found)
     command = _keyword(inner, "command", ("plan", "apply"), "apply", found)
     rules = [check_rule(inner, b, found) for b in inner.blocks if b.type == "assert"]
@@ -156,7 +160,7 @@ def _run(body: Body, block: Block, found: list[Diagnostic]) -> RunBlock:
         elif nested.type == "plan_options":
             check_shape(nested.body, "plan_options", ("mode", "refresh", "target", "replace"), (), found)
             options = nested.body
-        elif nested.type in ("override_resource", "override_data"):
+        elif nested.type in _MODES:
             overrides += _override(inner, nested, found)
     return RunBlock(
         name=name,
@@ -205,7 +209,9 @@ def _mock(body: Body, block: Block, found: list[Diagnostic]) -> Mock:
     defaults: list[Defaults] = []
     overrides: list[Override] = []
     for nested in block.body.blocks:
-        if nested.type.startswith("override_"):
+        if nested.type == "override_module":
+            continue
+        if nested.type in _MODES:
             overrides += _override(block.body, nested, found)
             continue
         check_shape(nested.body, f'A "{nested.type}" block', ("defaults",), (), found)
@@ -220,13 +226,14 @@ def _mock(body: Body, block: Block, found: list[Diagnostic]) -> Mock:
 
 
 def _override(body: Body, block: Block, found: list[Diagnostic]) -> list[Override]:
-    place = header(body, block)
-    check_shape(block.body, f'A "{block.type}" block', ("target", "values"), (), found)
+    place, mode = header(body, block), _MODES[block.type]
+    values = "outputs" if mode == "module" else "values"
+    check_shape(block.body, f'A "{block.type}" block', ("target", values), (), found)
     target = located(block.body, "target")
     if target is None or traversal_path(target.expression) is None:
-        told = f'A "{block.type}" block needs the argument "target", an address like container.web.'
+        like = "module.shop" if mode == "module" else "container.web"
+        told = f'A "{block.type}" block needs the argument "target", an address like {like}.'
         found.append(error("Missing required argument", told, place))
         return []
     address = "".join(target.source.text[target.expression.start : target.expression.end].split())
-    mode = "data" if block.type == "override_data" else "managed"
-    return [Override(mode, address, located(block.body, "values"), place)]
+    return [Override(mode, address, located(block.body, values), place)]

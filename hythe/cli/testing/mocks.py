@@ -52,6 +52,7 @@ class MockKind(Kind):
             "name",
             "model",
             "data_model",
+            "ephemeral_model",
             "version",
             "on_host",
             "unique_name",
@@ -120,6 +121,12 @@ class MockKind(Kind):
         if self._is_real(context.address):
             return self._real.read_data(context, desired)
         return self._made(self.data_schema, "data", context.address, desired)
+
+    def open(self, context: ReadContext, desired: Attributes) -> Attributes:
+        schema = self.ephemeral_schema
+        if schema is None or not self._every:
+            return self._real.open(context, desired)
+        return self._made(schema, "ephemeral", context.address, desired)
 
     def _is_real(self, address: str) -> bool:
         if address in self._memory or address in self._there:

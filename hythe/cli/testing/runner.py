@@ -16,6 +16,7 @@ from hythe.cli.interrupt import StopSwitch
 from hythe.cli.options import PlanRequest
 from hythe.cli.testing.files import Override, RunBlock, TestFile
 from hythe.cli.testing.mocks import Values, mocked
+from hythe.cli.testing.modules import overridden
 from hythe.cli.views.diagnostics import sources_of
 from hythe.cli.workspace import Workspace
 from hythe.diagnostic import Diagnostic, DiagnosticError, error, has_errors, warning
@@ -242,14 +243,28 @@ class _Work:
                 defaults[given.mode, given.kind] = _plain(_evaluate(given.values, {}, self, found))
         values: dict[str, Values] = {}
         for override in overrides:
+            if override.mode == "module":
+                continue
             content = _plain(_evaluate(override.values, {}, self, found)) if override.values is not None else {}
             values[_address(override)] = content
+        self.workspace.use(self._without_overridden(block, found))
         raise_errors(found)
         plain_names = {n for n in names if registry.kind(n).observed}
         self.workspace.registry = mocked(
             registry, plain_names, defaults, values, self.memory, frozenset(self.state.instances)
         )
         self.hosts = MemoryHosts(MemoryWorld()) if None in kinds else self.real
+
+    def _without_overridden(self, block: RunBlock, found: list[Diagnostic]) -> Config:
+        """The configuration with the outputs that the run gives for modules."""
+        # those of the file are meant for the configuration, not for other modules that runs are of
+        overrides = (*(self.runner.file.overrides if block.source is None else ()), *block.overrides)
+        given = [
+            (o, _evaluate(o.values, {}, self, found) if o.values is not None else None)
+            for o in overrides
+            if o.mode == "module"
+        ]
+        return overridden(self.config, given, found)
 
     def plan(self, variables: Mapping[str, Value], block: RunBlock) -> tuple[Plan | None, Outcome, Session]:
         """Plan a run."""

@@ -27,10 +27,14 @@ def editor_schema(registry: Registry) -> dict[str, Any]:
     definitions: dict[str, Any] = {"condition": _CONDITION, "lifecycle": _lifecycle()}
     resources: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    ephemeral: dict[str, Any] = {}
     for name in registry.names():
         kind = registry.kind(name)
         definitions[f"resource_{name}"] = _block(kind.schema, meta=True, required=True)
         definitions[f"data_{name}"] = _block(kind.data_schema, meta=True, required=kind.data_model is not None)
+        if kind.ephemeral_schema is not None:
+            definitions[f"ephemeral_{name}"] = _block(kind.ephemeral_schema, meta=True, required=True)
+            ephemeral[name] = _named({"$ref": f"#/$defs/ephemeral_{name}"})
         resources[name] = _named({"$ref": f"#/$defs/resource_{name}"})
         data[name] = _named({"$ref": f"#/$defs/data_{name}"})
     return {
@@ -46,6 +50,7 @@ def editor_schema(registry: Registry) -> dict[str, Any]:
             "module": _named(_module()),
             "resource": _one_or_more(_object(resources)),
             "data": _one_or_more(_object(data)),
+            "ephemeral": _one_or_more(_object(ephemeral)),
             "moved": _one_or_more(_object({"from": _EXPRESSION, "to": _EXPRESSION}, ["from", "to"])),
             "removed": _one_or_more(_object({"from": _EXPRESSION, "lifecycle": True}, ["from"])),
             "import": _one_or_more(_object({"to": _EXPRESSION, "id": _EXPRESSION, "for_each": True}, ["to", "id"])),

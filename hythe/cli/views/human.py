@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ LayoutOf = Callable[[str], Layout]
 _SIMILAR_SHOWN = 3
 _SIMILAR_FROM = 6
 _KEYS_SHOWN = 8
+_BLOCKS_SHOWN, _BLOCKS_FROM = 40, 60
+"""So many blocks are shown of one sort of change, when there are more than the second number."""
 _LONG = 40
 _MOVES_SHOWN = 20
 _DISRUPTION = {
@@ -133,13 +136,28 @@ class _Renderer:
         for change in changes:
             block, key = split_key(change.address)
             blocks.setdefault((block, sign(change), change.deposed), []).append(_Member(change, block, key))
+        many = {s for s, n in Counter(mark for _, mark, _ in blocks).items() if n > _BLOCKS_FROM}
+        seen: Counter[str] = Counter()
+        folded: dict[str, list[_Member]] = {}
         out: list[list[str]] = []
-        for members in blocks.values():
-            if len(members) == 1:
+        for (_, mark, _), members in blocks.items():
+            seen[mark] += 1
+            if mark in many and seen[mark] > _BLOCKS_SHOWN:
+                folded.setdefault(mark, []).extend(members)
+            elif len(members) == 1:
                 out.append(self.paragraph(members, drift=drift))
             else:
                 out += self.block_groups(members, drift=drift)
-        return out
+        return [*out, *(self.folded(members, drift=drift) for members in folded.values())]
+
+    def folded(self, members: Sequence[_Member], *, drift: bool) -> list[str]:
+        """What is said of blocks of which there are too many to show each."""
+        change = members[0].change
+        symbol = "~" if drift and change.after is not None else "-" if drift else sign(change)
+        blocks = dict.fromkeys(m.block for m in members)
+        what = f"{len(members):,} more" + (f", in {len(blocks):,} blocks" if len(blocks) < len(members) else "")
+        head = f"  {self.paint(symbol, COLORS[symbol])} {self.paint(what, 'bold')}: {unfold(list(blocks), _KEYS_SHOWN)}"
+        return [head, "      " + self.paint("(--full shows all)", "dim")]
 
     def block_groups(self, members: Sequence[_Member], *, drift: bool) -> list[list[str]]:
         equal: dict[tuple[str, ...], list[_Member]] = {}

@@ -83,7 +83,7 @@ def _reference_texts(text: str) -> list[str]:
     if "".join(steps) != text:
         # a key that is an expression of its own: only what comes before it is fixed
         steps = steps[: _fixed(steps, text)]
-    least = 3 if steps[:1] == ["data"] else 2
+    least = 3 if steps[:1] in (["data"], ["ephemeral"]) else 2
     return ["".join(steps[:length]) for length in range(len(steps), min(least, len(steps)) - 1, -1)]
 
 
@@ -132,7 +132,7 @@ def _body(body: Body, *, top: bool) -> dict[str, Any]:
 
 
 def _resource(block: ResourceBlock) -> dict[str, Any]:
-    prefix = "data." if block.mode == "data" else ""
+    prefix = "" if block.mode == "managed" else f"{block.mode}."
     facts: dict[str, Any] = {
         "address": f"{prefix}{block.kind}.{block.name}",
         "mode": block.mode,

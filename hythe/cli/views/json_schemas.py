@@ -16,15 +16,19 @@ def schemas_json(registry: Registry) -> dict[str, Any]:
     """The schemas of all kinds."""
     resources: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    ephemeral: dict[str, Any] = {}
     for name in registry.names():
         kind = registry.kind(name)
         resources[name] = {"version": 1, "block": block_json(kind.schema)}
         # selecting an existing object of a kind without a data model takes none of its arguments for certain
         data[name] = {"version": 1, "block": block_json(kind.data_schema, required=kind.data_model is not None)}
+        if kind.ephemeral_schema is not None:
+            ephemeral[name] = {"version": 1, "block": block_json(kind.ephemeral_schema)}
     provider = {
         "provider": {"version": 1, "block": {}},
         "resource_schemas": resources,
         "data_source_schemas": data,
+        "ephemeral_resource_schemas": ephemeral,
     }
     return {"format_version": "1.0", "provider_schemas": {PROVIDER: provider}}
 

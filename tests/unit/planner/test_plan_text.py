@@ -535,8 +535,8 @@ def test_replace_triggered_by() -> None:
 
 def test_a_chain_of_thousands_needs_no_recursion() -> None:
     text = 'resource "thing" "t0" {\n}\n' + "".join(
-        f'resource "thing" "t{i}" {{\n  peer = thing.t{i - 1}\n}}\n' for i in range(1, 3000)
+        f'resource "thing" "t{i}" {{\n  peer = thing.t{i - 1}\n}}\n' for i in range(1, 5000)
     )
     result = build(text)
     assert not result.diagnostics
-    assert len(result.changes) == 3000
+    assert len(result.changes) == 5000
