@@ -123,7 +123,7 @@ class Surroundings:
             return kind.swap(context, old, task.before, desired)
         if node.op is Op.ADOPT:
             seen = kind.import_object(context, node.change.import_id or "")
-            return aligned(seen, desired, self._named)
+            return aligned(kind.fitted(seen, desired), desired, self._named)
         kind.delete(context, task.before)
         return None
 

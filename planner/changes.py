@@ -127,7 +127,8 @@ class ChangeMaker:
         there = imports.plan_import(self.builder, kind, subject.address, target, subject.host)
         if there is None:
             return
-        observed = imports.aligned(there.attributes, subject.desired.attributes, self._named)
+        wanted = subject.desired.attributes
+        observed = imports.aligned(kind.fitted(dict(there.attributes), wanted), wanted, self._named)
         self._existing(subject, there, observed)
         change = self.builder.result.changes.pop()
         taken = imports.imported(change, target, there.id)

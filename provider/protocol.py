@@ -348,6 +348,13 @@ class Kind:
         """Whether two different canonical values of a top-level argument mean the same."""
         return False
 
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """What an import gave, with arguments that nobody can see of an object taken from the configuration.
+
+        ``wanted`` may hold Unknown. Only where the object may well be what is wanted: the rest then shows as a change.
+        """
+        return seen
+
     # -- impure --------------------------------------------------------------------------------
 
     def latest(self, host: Host, attributes: Attributes) -> tuple[str, str] | None:

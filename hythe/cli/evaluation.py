@@ -84,6 +84,11 @@ class Expressions:
 
     def desired(self, at: Address) -> tuple[Mapping[str, Any], list[Diagnostic]]:
         """What the configuration wants an instance to be, as far as the state lets it be known."""
+        wanted, found = self.wanted(at)
+        return (wanted.attributes if wanted is not None else {}), found
+
+    def wanted(self, at: Address) -> tuple[Desired | None, list[Diagnostic]]:
+        """The same with what is sensitive of it; None where there is no such instance."""
         from hythe.diagnostic import error
 
         block = self.program.block(at)
@@ -92,14 +97,13 @@ class Expressions:
         evaluation = self._evaluation.at(at.module)
         if block is None or evaluation is None:
             text = f"The configuration has no instance {format_path(at.module)}." if block else f"There is no {at}."
-            return {}, [*found, error("No such instance", text)]
+            return None, [*found, error("No such instance", text)]
         expansion = evaluation.expansion(block)
         if not expansion.failed and at.key not in expansion.keys:
             known = ", ".join(str(at.block.instance(k)) for k in list(expansion.keys)[:5])
             text = f"The configuration has no instance {at}; it has {known or 'none of this block'}."
-            return {}, [error("No such instance", text, block.block.range)]
-        wanted = evaluation.desired(block, at.key)
-        return (wanted.attributes if wanted is not None else {}), list(found)
+            return None, [error("No such instance", text, block.block.range)]
+        return evaluation.desired(block, at.key), list(found)
 
     def evaluate(self, text: str) -> tuple[Value, list[Diagnostic]]:
         """The value of an expression and what was found wrong; with an error the value is Unknown."""

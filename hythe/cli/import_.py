@@ -119,7 +119,9 @@ class _Importer:
                 raise DiagnosticError(*failure.diagnostics) from None
             except NotImplementedError:
                 raise fail("Import not supported", f"Objects of the kind {self.at.kind} cannot be imported.") from None
-        attributes = aligned(attributes, self.expressions.desired(self.at)[0], self._named)
+        desired, _ = self.expressions.wanted(self.at)
+        wanted = desired.attributes if desired is not None else {}
+        attributes = aligned(kind.fitted(attributes, wanted), wanted, self._named)
         if reference is not None and "host" in kind.schema.attributes:
             attributes = {**attributes, "host": reference}
         self._check_unowned(kind, attributes, host)
@@ -128,7 +130,7 @@ class _Importer:
             identity,
             self.at.kind,
             attributes,
-            kind.schema.sensitive_paths(attributes),
+            tuple(dict.fromkeys((*(desired.sensitive if desired else ()), *kind.schema.sensitive_paths(attributes)))),
             self._used(),
             host,
             schema_version=kind.version,

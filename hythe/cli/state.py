@@ -213,12 +213,12 @@ def push_command(
     cli: Cli, *, path: str, force: bool, state_path: str | None, lock: bool, lock_timeout: float, no_color: bool
 ) -> int:
     """Store a state file (- for standard input) in place of the state. The old one is kept as a backup."""
-    from hythe.cli.state_edits import check_push, read_snapshot
+    from hythe.cli.state_edits import check_push, current_or_lost, read_snapshot
 
     data = sys.stdin.buffer.read() if path == "-" else _read(path)
     snapshot = read_snapshot(data, path)
     with Workspace(cli, state_path).locked("state push", lock, lock_timeout) as store:
-        loaded = store.read()
+        loaded = current_or_lost(store, force=force)
         if not force:
             check_push(loaded, snapshot)
         loaded.pending = snapshot.pending

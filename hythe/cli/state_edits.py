@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from hythe.address import Address, AddressError, ModulePath, parse_address, parse_target
 from hythe.cli.context import fail
+from hythe.diagnostic import DiagnosticError
 from hythe.state.model import Intent, State
 
 if TYPE_CHECKING:
     from hythe.state.codec import Snapshot
-    from hythe.state.store import Loaded
+    from hythe.state.store import Loaded, StateStore
 
 
 def refuse_pending(pending: Sequence[Intent], names: Collection[str]) -> None:
@@ -102,6 +103,23 @@ def read_snapshot(data: bytes, path: str) -> Snapshot:
             )
             raise fail("State is encrypted", text) from None
         raise fail("Not a state file", f"{path} cannot be stored: {failure.flaw.text}.") from None
+
+
+def current_or_lost(store: StateStore, *, force: bool) -> Loaded:
+    """What is to be replaced. With ``force`` even what cannot be read, which then counts as empty.
+
+    Raises DiagnosticError, which says how to bring back what cannot be read.
+    """
+    from hythe.state.model import State
+    from hythe.state.session import Loaded
+
+    try:
+        return store.read()
+    except DiagnosticError:
+        if not force:
+            raise
+        # later than any that is known
+        return Loaded(State("", 1 + max((v.serial for v in store.backend.versions()), default=0)))
 
 
 def check_push(loaded: Loaded, snapshot: Snapshot) -> None:

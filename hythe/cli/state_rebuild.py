@@ -90,16 +90,10 @@ def command(
 
 def _base(store: StateStore, *, force: bool) -> Loaded:
     """What the new state takes the place of. Raises DiagnosticError when it is to be kept."""
-    from hythe.state.model import State
-    from hythe.state.session import Loaded
+    from hythe.cli.state_edits import current_or_lost
 
-    try:
-        base = store.read()
-    except DiagnosticError:
-        if not force:
-            # what is wrong with it comes with the way to bring it back, which loses nothing
-            raise
-        return Loaded(State(""))
+    # one that cannot be read is told with the way to bring it back, which loses nothing
+    base = current_or_lost(store, force=force)
     if (base.state.instances or base.state.deposed) and not force:
         raise fail(
             "State is there",

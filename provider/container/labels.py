@@ -29,8 +29,14 @@ def whose(owner: Identity | None, lineage: str) -> str:
     if owner is None:
         return "It was not made by Hythe."
     if owner.lineage == lineage:
-        return f"It carries the mark of {owner.address} of this very state, which does not hold it."
-    return f"It belongs to {owner.address} of another state (of another folder, or of one that was lost or moved)."
+        return (
+            f"It carries the mark of {owner.address} of this very state, which does not hold it: `hythe state rebuild "
+            "--force` takes back what carries its marks."
+        )
+    return (
+        f"It belongs to {owner.address} of another state: of another folder, or of one that was lost or moved, which "
+        "`hythe state rebuild` brings back."
+    )
 
 
 def strip(labels: Mapping[str, str] | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from hythe.diagnostic import error
+from hythe.provider.generated.random_taken import fits, taken
 from hythe.provider.generated.words import ADJECTIVES, ADVERBS, NAMES
 from hythe.provider.protocol import (
     Attributes,
@@ -143,6 +144,14 @@ class Random(Kind):
     observed = False
     concurrency = 1000
 
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """Any value that could have been made with the arguments was made with them."""
+        if not fits(seen, wanted, _alphabets(wanted)):
+            return seen
+        schema = self.schema.attributes
+        given = {n: v for n, v in wanted.items() if not schema[n].computed}
+        return given | {n: v for n, v in seen.items() if schema[n].computed}
+
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make the value."""
         return {**desired, **_MAKERS[desired["type"]](desired)}
@@ -173,28 +182,33 @@ class Random(Kind):
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A value as ``TYPE/VALUE``, like ``password/hunter2`` or ``uuid/...``."""
         kind, slash, value = object_id.partition("/")
-        taken = _taken(kind, value) if slash and value else None
-        if taken is None:
+        found = taken(kind, value, _secret, _forms) if slash and value else None
+        if found is None:
             raise ProviderError(
                 error(
                     "Not a random value",
                     f'"{kind}" is not what a value to import begins with: write its type, a slash and the value, like '
-                    "password/hunter2, string/abc, uuid/UUID, id/BASE64URL, integer/5 or pet/NAME.",
+                    "password/hunter2, string/abc, uuid/UUID, id/BASE64URL, id/PREFIX,BASE64URL, integer/5, pet/NAME "
+                    'or shuffle/["b","a"].',
                 )
             )
-        return {"type": kind, **taken}
+        return {"type": kind, **found}
 
 
 # -- making ---------------------------------------------------------------------------------------
 
 
-def _text(desired: Attributes) -> str:
-    alphabets = {
+def _alphabets(desired: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "lower": string.ascii_lowercase,
         "upper": string.ascii_uppercase,
         "numeric": string.digits,
         "special": desired.get("override_special") or SPECIAL,
     }
+
+
+def _text(desired: Attributes) -> str:
+    alphabets = _alphabets(desired)
     used = {name: letters for name, letters in alphabets.items() if desired.get(name) is not False}
     out = [secrets.choice(letters) for name, letters in used.items() for _ in range(desired.get(f"min_{name}") or 0)]
     every = "".join(used.values())
@@ -275,30 +289,3 @@ _MAKERS: Mapping[str, Callable[[Attributes], Attributes]] = {
     "shuffle": _shuffle,
     "uuid": _uuid,
 }
-
-
-# -- taking in ------------------------------------------------------------------------------------
-
-
-def _taken(kind: str, value: str) -> Attributes | None:
-    """The attributes of a value that was made elsewhere; None when it is none of that type."""
-    try:
-        match kind:
-            case "password":
-                return {"length": len(value), **_secret(value)}
-            case "string":
-                return {"length": len(value), "result": value}
-            case "uuid":
-                return {"result": str(uuid.UUID(value))}
-            case "integer":
-                return {"min": int(value), "max": int(value), "result": int(value)}
-            case "pet":
-                return {"result": value}
-            case "id":
-                from base64 import urlsafe_b64decode
-
-                data = urlsafe_b64decode(value + "=" * (-len(value) % 4))
-                return {"byte_length": len(data), **_forms(data, "")} if data else None
-    except ValueError:
-        return None
-    return None

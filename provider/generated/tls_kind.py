@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,9 @@ from hythe.provider.protocol import (
 )
 from hythe.provider.schema import Effect, Path
 from hythe.provider.units import duration_seconds
+
+DEFAULTS: Mapping[str, Any] = {"algorithm": "ED25519", "rsa_bits": 3072, "ecdsa_curve": "P256"}
+"""What a private key is where the configuration does not say."""
 
 
 class Tls(Kind):
@@ -55,6 +58,12 @@ class Tls(Kind):
         if path == ("ready_for_renewal",):
             return Hint(Effect.REPLACE, f"it ends at {old.get('validity_end_time')} and is due for renewal")
         return None
+
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """A key is what is wanted where the configuration leaves open what it is by default."""
+        if seen.get("type") != wanted.get("type"):
+            return seen
+        return {n: v for n, v in seen.items() if n in wanted or DEFAULTS.get(n) != v}
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make it."""
@@ -117,9 +126,7 @@ def _made(desired: Attributes, address: str) -> Attributes:
     asked = {k: v for k, v in desired.items() if k != "ready_for_renewal"}
     try:
         if asked["type"] == KEY:
-            key = certificates.new_key(
-                asked.get("algorithm", "ED25519"), asked.get("rsa_bits", 3072), asked.get("ecdsa_curve", "P256")
-            )
+            key = certificates.new_key(*(asked.get(name, default) for name, default in DEFAULTS.items()))
             return {**asked, **certificates.key_forms(key)}
         if asked["type"] == REQUEST:
             return {**asked, "cert_request_pem": certificates.request(asked)}

@@ -5,7 +5,8 @@ Nothing on a machine tells that a command was run: the state says so, and ``chec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +58,13 @@ class Command(Kind):
     data_model = ephemeral_model = CommandData
     unique_name = False
     concurrency = _AT_ONCE
+
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """It ran with all its arguments, where its script is the one that was given."""
+        script, given = wanted.get("create"), str(seen.get("create"))
+        if script == given or (isinstance(script, list) and shlex.join(map(str, script)) == given):
+            return _without_computed(dict(wanted))
+        return seen
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Run ``create``, unless ``check`` tells that there is nothing to do."""
@@ -127,7 +135,7 @@ class Command(Kind):
         return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
-        """A command by its script, as one that was run already."""
+        """A command by its script or its command line, as one that was run already."""
         if not object_id.strip():
             raise ProviderError(error("No script", "A command is imported by its script, and none is given."))
         return {"create": object_id, "timeout": CommandModel.model_fields["timeout"].default}

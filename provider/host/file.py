@@ -11,8 +11,9 @@ import base64
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 from hythe.diagnostic import Diagnostic, error
 from hythe.provider.connection.files import FileFacts, HostFiles, files_of
@@ -74,6 +75,15 @@ class File(Kind):
         if found is not None:
             out["source_hash"] = found
         return out, problems
+
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """The content in the way the configuration gives it, where it is the same."""
+        out = seen | {n: wanted[n] for n in ("create_folders", "overwrite") if n in wanted}
+        given = next((n for n in CONTENT if n in wanted), None)
+        if given is None or _expected(dict(wanted)) != _sha256(_content(seen, "")):
+            return out
+        told = {n: wanted[n] for n in (given, "source_hash") if n in wanted}
+        return {n: v for n, v in out.items() if n not in CONTENT} | told
 
     # -- making, changing, removing ------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from hythe.diagnostic import Diagnostic
@@ -59,6 +61,16 @@ class ValueKind(Kind):
         """``output`` is known as soon as ``input`` is."""
         return _with_output(desired), []
 
+    def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
+        """The text may be the JSON of what is wanted; triggers are what they are."""
+        known = {**seen, **({"triggers": wanted["triggers"]} if "triggers" in wanted else {})}
+        try:
+            value = json.loads(str(seen["input"]), parse_float=Decimal)
+        except ValueError:
+            return known
+        same = not isinstance(wanted.get("input"), str) and value == wanted.get("input")
+        return known | {"input": wanted["input"], "output": wanted["input"]} if same else known
+
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Nothing to do but to say what will be kept."""
         return _with_output(desired)
@@ -87,7 +99,7 @@ class ValueKind(Kind):
         return [Owned(Identity(context.lineage, r.address, r.id), _with_output(dict(r.attributes))) for r in requests]
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
-        """A value whose input is the text given."""
+        """A value by its input: a text, or the JSON of anything else."""
         return {"input": object_id, "output": object_id}
 
     def read_data(self, context: ReadContext, desired: Attributes) -> Attributes:

@@ -114,6 +114,11 @@ class Fleet:
             },
         }
 
+    def lose_state(self) -> None:
+        """Remove the state with all that could bring it back; the keys stay."""
+        for path in self.folder.glob("hythe.state.json*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def sweep(self) -> None:
         """Remove what is left, by other means than Hythe's."""
         left = self.there()

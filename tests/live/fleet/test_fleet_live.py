@@ -20,6 +20,23 @@ def virsh(*argv: str) -> str:
     return subprocess.run(["virsh", "-c", "qemu:///system", *argv], capture_output=True, text=True, check=True).stdout
 
 
+def rebuilds(fleet: Any, node: str) -> None:
+    """The state is lost and rebuilt; nothing is touched, and nothing is left to do."""
+    before = set(fleet.ok("state", "list").out.split("\n"))
+    booted = fleet.ok("exec", 'vm.node["a"]', "--", "cat", "/proc/sys/kernel/random/boot_id").out
+    visits = int(fleet.ok("exec", 'container.web["a"]', "--", "cat", "/data/visits").out)
+    fleet.lose_state()
+    assert not os.path.exists(fleet.folder / "hythe.state.json")
+    lineage = next(p.name for p in (fleet.folder / ".hythe" / "ssh").glob("state-*")).removeprefix("state-")
+    shown = fleet.ok("state", "rebuild", "--auto-approve", f"--lineage={lineage}")
+    assert "hythe plan finds nothing to do" in shown.out, shown.text
+    assert set(fleet.ok("state", "list").out.split("\n")) == before
+    plan = fleet.run("plan", "--detailed-exitcode")
+    assert plan.code == 0, plan.text
+    assert fleet.ok("exec", 'vm.node["a"]', "--", "cat", "/proc/sys/kernel/random/boot_id").out == booted
+    assert fleet.visit("a") == f"Hello from a container on {node}: visit {visits + 1}.\n"
+
+
 def test_one_apply_brings_up_machines_and_what_is_inside(fleet: Any) -> None:
     plan = fleet.ok("plan").out
     assert "Plan: 14 to add, 0 to change, 0 to replace, 0 to destroy." in plan
@@ -115,6 +132,10 @@ def test_a_machine_replaced_keeps_mac_and_address_and_gets_its_contents_back(fle
     assert facts() == before
     assert fleet.ok("exec", 'vm.node["a"]', "--", "cat", "/proc/sys/kernel/random/boot_id").out != booted
     assert fleet.visit("a") == "Hello from a container on A: visit 1.\n"
+
+
+def test_a_lost_state_comes_back_with_machines_and_what_is_inside(fleet: Any) -> None:
+    rebuilds(fleet, "A")
 
 
 def test_destroy_leaves_nothing(fleet: Any) -> None:

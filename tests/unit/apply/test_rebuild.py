@@ -180,10 +180,7 @@ def test_objects_of_others_are_left_out(house: Any) -> None:
     house.world.make(kind, "local", "odd", Identity(before.lineage, "no address!", "y"), {"name": "odd"})
     house.world.make(kind, "local", "wrong", Identity(before.lineage, "box.a", "z"), {"name": "wrong"})
     seen = survey(session_of(house, text))
-    assert {lineage: len(found) for lineage, found in seen.lineages().items()} == {
-        before.lineage: 3,
-        "other-lineage": 1,
-    }
+    assert {name: len(objects) for name, objects in seen.lineages().items()} == {before.lineage: 3, "other-lineage": 1}
     found = rebuilt(house, text, before.lineage)
     assert found.state.instances == before.instances
     assert not found.state.deposed
