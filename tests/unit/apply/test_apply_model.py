@@ -28,7 +28,7 @@ from hythe.provider.protocol import ProviderError
 from hythe.provider.registry import Registry
 from hythe.state.backends.memory import BROKEN, FULL
 from hythe.state.check import check_state
-from hythe.state.renaming import renamed
+from hythe.state.renaming import renamed, renamed_intents
 
 SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
 HISTORIES = 5_000 if os.environ.get("HYTHE_SOAK") else 60
@@ -293,6 +293,7 @@ class History:
                 names = moves(loaded.state, loaded.pending, block.address, new.address)
             except DiagnosticError:
                 return
+            loaded.pending = renamed_intents(loaded.pending, names)
             house.store.write(loaded, renamed(loaded.state, names))
 
         self.command(work, power=False)
