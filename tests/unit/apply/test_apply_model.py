@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
 from hythe.cli.state_edits import forget, moves
 from hythe.diagnostic import DiagnosticError, error, has_errors
 from hythe.planner.plan import Mode
@@ -31,7 +33,7 @@ from hythe.state.check import check_state
 from hythe.state.renaming import renamed, renamed_intents
 
 SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
-HISTORIES = 5_000 if os.environ.get("HYTHE_SOAK") else 60
+HISTORIES = 5_000 if os.environ.get("HYTHE_SOAK") else 150
 SHAPES = ("round", "square", "flat")
 MACHINES = ("box", "vessel")
 
@@ -427,6 +429,7 @@ class History:
     )
 
 
+@pytest.mark.timeout(7200)
 def test_every_history_ends_as_declared(memory_house: Any, doom: Any) -> None:
     for number in range(HISTORIES):
         history = History(SEED + number, memory_house, doom)

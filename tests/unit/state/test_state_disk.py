@@ -13,6 +13,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hythe.diagnostic import has_errors
 from hythe.provider.memory import MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
@@ -26,7 +28,7 @@ from hythe.state.session import Loaded, Session
 from hythe.state.store import StateStore
 
 SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
-PROGRAMS = 30_000 if os.environ.get("HYTHE_SOAK") else 500
+PROGRAMS = 20_000 if os.environ.get("HYTHE_SOAK") else 600
 PATH = "/work/hythe.state.json"
 REGISTRY = Registry(memory_kinds(MemoryWorld()))
 
@@ -215,6 +217,7 @@ class _Like:
         self.seq, self.op, self.instance = session._seq, op, instance
 
 
+@pytest.mark.timeout(3600)
 def test_what_was_acknowledged_is_there_again() -> None:
     for number in range(PROGRAMS):
         program = Program(SEED + number)
