@@ -15,7 +15,7 @@ from hythe.diagnostic import Diagnostic, error, warning
 from hythe.modules.config import Module, MovedBlock
 from hythe.modules.standing import shown
 from hythe.state.model import Result, State
-from hythe.state.renaming import renamed
+from hythe.state.renaming import renamed, renamed_intents
 from hythe.state.session import Session
 
 
@@ -58,24 +58,22 @@ def moved(root: Module, state: State) -> Moved:
 
 
 def record(session: Session, names: Mapping[str, str]) -> None:
-    """Make the moves in the state that is open for writing.
+    """Make the moves in the state that is open for writing, all at once.
 
-    Who mentions an object is told its new address before it gets it: a run that is killed in between leaves a move
-    that the next run makes.
+    What an earlier run left open is told, too: it is looked up by its address, and by the machine that it is on.
     """
-    before = session.state.copy()
+    before = session.state
     names = {old: new for old, new in names.items() if old in before.instances}
     if not names:
         return
     after = renamed(before, names)
-    for address, instance in before.instances.items():
-        if address not in names and after.instances[address] != instance:
-            session.record(Result(put=after.instances[address]))
-    for id, instance in before.deposed.items():
-        if after.deposed[id] != instance:
-            session.record(Result(undepose=(id,), depose=(after.deposed[id],)))
-    for old, new in names.items():
-        session.record(Result(drop=old, put=after.instances[new]))
+    mentions = [a for a, i in before.instances.items() if a not in names and after.instances[a] != i]
+    deposed = [id for id, i in before.deposed.items() if after.deposed[id] != i]
+    results = [Result(put=after.instances[a]) for a in mentions]
+    results += [Result(undepose=(id,), depose=(after.deposed[id],)) for id in deposed]
+    results += [Result(drop=old, put=after.instances[new]) for old, new in names.items()]
+    pending = renamed_intents(session.pending.values(), names)
+    session.record_together(results, [i for i in pending if i != session.pending[i.seq]])
 
 
 @dataclass(frozen=True, slots=True)

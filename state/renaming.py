@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hythe.state.model import InstanceState, State
+from hythe.state.model import InstanceState, Intent, State
 from hythe.value import List, Map, Reference, Set
 
 
@@ -16,6 +16,11 @@ def renamed(state: State, names: Mapping[str, str]) -> State:
     made.instances = {names.get(a, a): _renamed(i, names) for a, i in state.instances.items()}
     made.deposed = {identity: _renamed(i, names) for identity, i in state.deposed.items()}
     return made
+
+
+def renamed_intents(pending: Iterable[Intent], names: Mapping[str, str]) -> tuple[Intent, ...]:
+    """Operations left open, with the new addresses: they are looked up by what they are on, and what they made."""
+    return tuple(replace(i, instance=_renamed(i.instance, names)) for i in pending)
 
 
 def _renamed(instance: InstanceState, names: Mapping[str, str]) -> InstanceState:

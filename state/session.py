@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -12,7 +12,7 @@ from hythe import __version__
 from hythe.diagnostic import Diagnostic, error, warning
 from hythe.state.backends.base import Backend, LeaseLost, Medium, Records, mend
 from hythe.state.codec import encode_intent, encode_result, encode_snapshot
-from hythe.state.journal import JOURNAL_VERSION, Journal, JournalFailed
+from hythe.state.journal import JOURNAL_VERSION, Journal, JournalFailed, Record
 from hythe.state.model import InstanceState, Intent, Origin, OutputState, Result, State
 
 
@@ -97,6 +97,17 @@ class Session:
         address = subject.address if subject is not None else result.drop or ""
         return self._append("result", encode_result(result), address)
 
+    def record_together(self, results: Sequence[Result], intents: Sequence[Intent] = ()) -> int:
+        """Note several things at once: after a crash all of them are there, or none.
+
+        ``intents`` are operations left open, in other words than before. Gives the ticket to :meth:`wait` for.
+        """
+        for result in results:
+            result.apply(self.state)
+        self.pending |= {i.seq: i for i in intents}
+        records = [{"result": encode_result(r)} for r in results] + [{"intent": encode_intent(i)} for i in intents]
+        return self._append_all(records, ", ".join(r.put.address for r in results if r.put is not None))
+
     def refresh(self, instance: InstanceState) -> None:
         """Take over what was observed. Not journalled: it can be observed again."""
         self.state.instances[instance.address] = instance
@@ -113,14 +124,18 @@ class Session:
             self.record(Result(outputs=dict(outputs)))
 
     def _append(self, sort: str, data: Mapping[str, object], address: str) -> int:
+        return self._append_all([{sort: data}], address if sort == "result" else None)
+
+    def _append_all(self, records: Sequence[Record], address: str | None) -> int:
+        """``address`` is what is told when the records, which hold results, cannot be made durable."""
         if self._journal is None and self._broken is None:
             self._open()
         if self._journal is None:
             # only the snapshot can hold it now
             self._changed = True
             return -1
-        ticket = self._journal.append({sort: data})
-        if sort == "result":
+        ticket = self._journal.append(*records)
+        if address is not None:
             self._tickets.append((ticket, address))
         return ticket
 

@@ -139,7 +139,7 @@ def move_command(
 ) -> int:
     """Give an object, all of a block, or all of a module another address. Nothing real is touched."""
     from hythe.cli.state_edits import moves
-    from hythe.state.renaming import renamed
+    from hythe.state.renaming import renamed, renamed_intents
 
     with Workspace(cli, state_path).locked("state mv", lock, lock_timeout) as store:
         loaded = store.read()
@@ -148,6 +148,7 @@ def move_command(
             cli.say(f"{'Would move' if dry_run else 'Move'} {old} to {new}")
         if dry_run:
             return FINE
+        loaded.pending = renamed_intents(loaded.pending, names)
         raise_errors(store.write(loaded, renamed(loaded.state, names), "state mv"))
     cli.say(f"Moved {len(names):,} {'object' if len(names) == 1 else 'objects'}.")
     return FINE

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hythe.provider.memory import MemoryWorld
+from hythe.state.backends.memory import MemoryDisk
+
+SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
 
 BEFORE = """
 resource "box" "b" { name = "b" }
@@ -71,35 +75,25 @@ OTHER = FLEET.replace("round", "square").replace("host = vessel.v\n  lifecycle",
 
 
 class Kills:
-    """Copies of disk and world at every boundary of an apply: what a kill there would leave."""
+    """What a kill at each boundary of an apply would leave: each operation of the disk, each phase of a call.
 
-    def __init__(self, house: Any, target: Path) -> None:
-        self.house, self.target = house, target
-        self.copies: list[tuple[str, Path, MemoryWorld]] = []
-        self._synced = 0
-        house.files._on_step = self._disk
+    Every fourth is a power failure as well, which takes with it what was not synced.
+    """
+
+    def __init__(self, house: Any) -> None:
+        self.house = house
+        self.copies: list[tuple[str, MemoryDisk, MemoryWorld]] = []
+        self._chance = random.Random(SEED)
+        house.disk.on_step = lambda op, path: self._copy(f"{op} {Path(path).name}")
         house.world.on_step = lambda op, address, phase: self._copy(f"{op} {address} {phase}")
 
-    def _disk(self, step: str) -> None:
-        with self.house.world.mutex:
-            self._copy(step)
-            journal = Path(self.house.files.journal)
-            size = journal.stat().st_size if journal.exists() else 0
-            if step == "sync journal" and size > self._synced:
-                # power fails before the sync: some of the write is there
-                copy = self._copy(f"{step}, torn")
-                with open(copy / journal.name, "r+b") as file:
-                    file.truncate((self._synced + size) // 2)
-            if step == "journal synced":
-                self._synced = size
-            elif step == "open journal":
-                self._synced = 0
-
-    def _copy(self, label: str) -> Path:
-        folder = self.target / f"kill-{len(self.copies)}"
-        shutil.copytree(self.house.folder, folder)
-        self.copies.append((label, folder, self.house.world.fork()))
-        return folder
+    def _copy(self, label: str) -> None:
+        world, disk = self.house.world, self.house.disk
+        with world.mutex, disk.mutex:
+            there = world.fork()
+            self.copies.append((label, disk.fork(), there))
+            if len(self.copies) % 4 == 0:
+                self.copies.append((f"{label}, power failure", disk.power_failure(self._chance), world.fork()))
 
 
 def names(world: MemoryWorld) -> list[str]:
@@ -112,20 +106,18 @@ def names(world: MemoryWorld) -> list[str]:
     [("", BEFORE), (BEFORE, AFTER), (AFTER, ""), ("", FLEET), (FLEET, OTHER), (OTHER, "")],
     ids=["create", "change", "destroy", "create machine", "replace machine", "destroy machine"],
 )
-def test_killed_at_every_boundary(tmp_path: Path, new_house: Any, prior: str, text: str, parallelism: int) -> None:
-    live = tmp_path / "live"
-    live.mkdir()
-    house = new_house(live)
+def test_killed_at_every_boundary(memory_house: Any, prior: str, text: str, parallelism: int) -> None:
+    house = memory_house()
     house.parallelism = parallelism
     if prior:
         house.done(prior)
-    kills = Kills(house, tmp_path)
+    kills = Kills(house)
     result = house.apply(text)
     assert result.diagnostics == []
     expected = names(house.world)
-    assert len(kills.copies) > 15
-    for label, folder, world in kills.copies:
-        again = new_house(folder, world)
+    assert len(kills.copies) > 30
+    for label, disk, world in kills.copies:
+        again = memory_house(world, disk)
         result = again.apply(text)
         assert result.diagnostics == [], label
         assert names(world) == expected, label
@@ -134,16 +126,15 @@ def test_killed_at_every_boundary(tmp_path: Path, new_house: Any, prior: str, te
         assert not again.store.read().pending, label
 
 
-def test_what_was_never_made_keeps_its_id(tmp_path: Path, new_house: Any) -> None:
+def test_what_was_never_made_keeps_its_id(memory_house: Any) -> None:
     """So that what an engine makes late is known for what it is."""
-    (tmp_path / "live").mkdir()
-    house = new_house(tmp_path / "live")
-    kills = Kills(house, tmp_path)
+    house = memory_house()
+    kills = Kills(house)
     house.apply('resource "thing" "a" { name = "a" }')
-    begun = [(folder, world) for label, folder, world in kills.copies if "torn" not in label and not world.objects]
+    begun = [(disk, world) for _, disk, world in kills.copies if not world.objects]
     kept = 0
-    for folder, world in begun:
-        again = new_house(folder, world)
+    for disk, world in begun:
+        again = memory_house(world, disk)
         pending = [i.instance.id for i in again.store.read().pending]
         again.done('resource "thing" "a" { name = "a" }')
         if pending:
@@ -152,41 +143,35 @@ def test_what_was_never_made_keeps_its_id(tmp_path: Path, new_house: Any) -> Non
     assert kept
 
 
-def test_killed_again_while_going_on(tmp_path: Path, new_house: Any) -> None:
-    live = tmp_path / "live"
-    live.mkdir()
-    house = new_house(live)
+def test_killed_again_while_going_on(memory_house: Any) -> None:
+    house = memory_house()
     house.parallelism = 1
     house.done(BEFORE)
-    first = Kills(house, tmp_path / "first")
+    first = Kills(house)
     house.apply(AFTER)
-    for n, (label, folder, world) in enumerate(first.copies):
-        if n % 7:
-            continue
-        again = new_house(folder, world)
+    for label, disk, world in first.copies[::11]:
+        again = memory_house(world, disk)
         again.parallelism = 1
-        second = Kills(again, tmp_path / f"second-{n}")
+        second = Kills(again)
         again.apply(AFTER)
-        for other, folder_again, world_again in second.copies[::5]:
-            last = new_house(folder_again, world_again)
+        for other, disk_again, world_again in second.copies[::9]:
+            last = memory_house(world_again, disk_again)
             assert last.apply(AFTER).diagnostics == [], (label, other)
             assert names(world_again) == names(house.world), (label, other)
             assert last.plan(AFTER) == "", (label, other)
             last.check()
 
 
-def test_a_kill_and_then_the_opposite(tmp_path: Path, new_house: Any) -> None:
+def test_a_kill_and_then_the_opposite(memory_house: Any) -> None:
     """The next run wants something else than the one that was killed."""
-    live = tmp_path / "live"
-    live.mkdir()
-    house = new_house(live)
+    house = memory_house()
     house.parallelism = 1
     house.done(BEFORE)
     expected = names(house.world)
-    kills = Kills(house, tmp_path)
+    kills = Kills(house)
     house.apply(AFTER)
-    for label, folder, world in kills.copies[::3]:
-        again = new_house(folder, world)
+    for label, disk, world in kills.copies[::4]:
+        again = memory_house(world, disk)
         assert again.apply(BEFORE).diagnostics == [], label
         assert names(world) == expected, label
         assert again.plan(BEFORE) == "", label

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
 from hythe.cli.state_edits import forget, moves
 from hythe.diagnostic import DiagnosticError, error, has_errors
 from hythe.planner.plan import Mode
@@ -28,10 +30,10 @@ from hythe.provider.protocol import ProviderError
 from hythe.provider.registry import Registry
 from hythe.state.backends.memory import BROKEN, FULL
 from hythe.state.check import check_state
-from hythe.state.renaming import renamed
+from hythe.state.renaming import renamed, renamed_intents
 
 SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
-HISTORIES = 5_000 if os.environ.get("HYTHE_SOAK") else 60
+HISTORIES = 5_000 if os.environ.get("HYTHE_SOAK") else 150
 SHAPES = ("round", "square", "flat")
 MACHINES = ("box", "vessel")
 
@@ -293,6 +295,7 @@ class History:
                 names = moves(loaded.state, loaded.pending, block.address, new.address)
             except DiagnosticError:
                 return
+            loaded.pending = renamed_intents(loaded.pending, names)
             house.store.write(loaded, renamed(loaded.state, names), "state mv")
 
         self.command(work, power=False)
@@ -426,6 +429,7 @@ class History:
     )
 
 
+@pytest.mark.timeout(7200)
 def test_every_history_ends_as_declared(memory_house: Any, doom: Any) -> None:
     for number in range(HISTORIES):
         history = History(SEED + number, memory_house, doom)

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from hythe.state.session import Session
-
 ONE = """
 resource "thing" "a" {
   name  = "first"
@@ -84,30 +82,66 @@ def test_count_keeps_the_object(house: Any, forth: bool) -> None:
     assert house.plan(second) == ""
 
 
-def test_a_move_that_is_cut_off_is_made_by_the_next_run(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after each of the records that a move takes."""
+def test_a_move_that_is_killed_is_there_or_not(memory_house: Any, doom: Any) -> None:
+    """Killed at every boundary: whoever mentions the object has its new address just when it has it."""
     text = ONE.replace('"thing" "a"', '"thing" "b"').replace("= thing.a", "= thing.b")
     text += _moved(("thing.a", "thing.b"))
-    original = Session.record
-    for cut in (0, 1):
-        house.apply(ONE + (_moved(("thing.b", "thing.a")) if cut else ""))
+    seen = set()
+    for at in range(1, 40):
+        house = memory_house()
+        house.apply(ONE)
         before = sorted(_ids(house).values())
-        left = [cut]
+        fate = doom(house, at)
+        house.apply(text)
+        left = fate.lift()
+        if left is None:
+            break
+        left.sound()
+        seen.add(tuple(_ids(left)))
+        assert left.apply(text).complete
+        assert sorted(_ids(left).values()) == before
+        assert left.plan(text) == ""
+        assert left.state.instances["thing.user"].dependencies == ("thing.b",)
+    assert at > 10
+    assert seen == {("thing.a", "thing.user"), ("thing.user", "thing.b")}
 
-        def record(self: Session, result: Any, left: list[int] = left) -> int:
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            return original(self, result)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Session, "record", record)
-            with pytest.raises(KeyboardInterrupt):
-                house.apply(text)
-        assert house.apply(text).complete
-        assert sorted(_ids(house).values()) == before
-        assert house.plan(text) == ""
-        assert house.state.instances["thing.user"].dependencies == ("thing.b",)
+VESSEL = """
+resource "vessel" "v" { name = "v" }
+resource "thing" "in" {
+  name = "in"
+  host = vessel.v
+}
+"""
+
+
+def test_what_was_left_open_moves_along(memory_house: Any, doom: Any) -> None:
+    """A machine that gets another address while nobody knows what became of an operation on it."""
+    for op in ("create", "delete"):
+        house = memory_house()
+        if op == "delete":
+            house.done(VESSEL)
+        for at in range(1, 200):
+            fate = doom(house, at)
+            house.apply(VESSEL if op == "create" else VESSEL.partition('resource "thing"')[0])
+            left = fate.lift()
+            assert left is not None
+            if fate.label == f"{op} thing.in after":
+                break
+            house = memory_house()
+            if op == "delete":
+                house.done(VESSEL)
+        assert [i.op for i in left.store.read().pending] == [op]
+        moved = VESSEL.replace('"vessel" "v"', '"vessel" "w"').replace("= vessel.v", "= vessel.w")
+        moved = moved.replace('"thing" "in"', '"thing" "inside"')
+        moved += _moved(("vessel.v", "vessel.w"), ("thing.in", "thing.inside"))
+        left.world.unreachable |= {"vessel.v", "vessel.w"}
+        left.apply(moved)
+        assert [i.instance.host for i in left.store.read().pending] == ["vessel.w"]
+        left.world.unreachable.clear()
+        left.done(moved)
+        left.check()
+        assert sorted(left.world.summary()) == ["in", "v"]
 
 
 MODULE = """

@@ -13,6 +13,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hythe.diagnostic import has_errors
 from hythe.provider.memory import MemoryWorld
 from hythe.provider.memory_kinds import memory_kinds
@@ -26,7 +28,7 @@ from hythe.state.session import Loaded, Session
 from hythe.state.store import StateStore
 
 SEED = int(os.environ.get("HYTHE_SEED") or 20261128)
-PROGRAMS = 30_000 if os.environ.get("HYTHE_SOAK") else 500
+PROGRAMS = 20_000 if os.environ.get("HYTHE_SOAK") else 600
 PATH = "/work/hythe.state.json"
 REGISTRY = Registry(memory_kinds(MemoryWorld()))
 
@@ -215,6 +217,7 @@ class _Like:
         self.seq, self.op, self.instance = session._seq, op, instance
 
 
+@pytest.mark.timeout(3600)
 def test_what_was_acknowledged_is_there_again() -> None:
     for number in range(PROGRAMS):
         program = Program(SEED + number)
@@ -223,3 +226,96 @@ def test_what_was_acknowledged_is_there_again() -> None:
         except BaseException as failure:
             failure.add_note(f"HYTHE_SEED={SEED + number}: {', '.join(program.steps[-80:])}")
             raise
+
+
+# -- what this found, each by itself --------------------------------------------------------------
+
+
+def thing(name: str) -> InstanceState:
+    return InstanceState(f"thing.{name}", f"id-{name}", "thing", {"name": name})
+
+
+def killed_at(disk: MemoryDisk, op: str, end: str, *names: str, times: int = 1) -> MemoryDisk:
+    """The disk after a session that was killed before that operation on a file whose name ends so."""
+    left: list[MemoryDisk] = []
+    seen: list[str] = []
+
+    def step(now: str, path: str) -> OSError | None:
+        if (now, path.removeprefix(PATH)) == (op, end):
+            seen.append(path)
+            if len(seen) == times:
+                left.append(disk.fork())
+        return OSError(errno.EIO, "this process is dead") if left else None
+
+    disk.on_step = step
+    store = StateStore(LocalBackend(PATH, disk=disk))
+    session = store.begin(store.read("l"))
+    for name in names:
+        session.record(Result(put=thing(name)))
+    session.finish()
+    session.close()
+    return left[0]
+
+
+def test_a_journal_that_was_taken_in_outlives_no_second_snapshot() -> None:
+    """Two kills, each just before the journal would be removed: the second snapshot knows nothing of that journal."""
+    disk = killed_at(disk_with_folder(), "replace", ".backup.journal", "a", "b")
+    store = StateStore(LocalBackend(PATH, disk=disk))
+    loaded = store.read()
+    assert loaded.left_over
+    state = loaded.state.copy()
+    del state.instances["thing.a"]
+    left: list[MemoryDisk] = []
+
+    def step(op: str, path: str) -> None:
+        if op == "remove" and path == PATH + ".journal":
+            left.append(disk.fork())
+
+    disk.on_step = step
+    assert store.write(loaded, state) == []
+    for each in left:
+        assert list(StateStore(LocalBackend(PATH, disk=each)).load().instances) == ["thing.b"]
+    assert left
+
+
+def test_a_journal_that_is_taken_over_gets_a_durable_name() -> None:
+    """Its first writer was killed before the folder was synced."""
+    for seed in range(20):
+        disk = killed_at(disk_with_folder(), "sync_folder", "/work", "a", times=2)
+        assert disk.files().keys() == {PATH + ".journal"}
+        disk = killed_at(disk, "write", ".new", "a")
+        journal = disk.files()[PATH + ".journal"]
+        again = disk.power_failure(random.Random(seed))
+        assert again.files().get(PATH + ".journal") == journal
+        assert list(StateStore(LocalBackend(PATH, disk=again)).load().instances) == ["thing.a"]
+
+
+def test_a_folder_that_the_backend_makes_is_durable() -> None:
+    path = "/work/other/deep/hythe.state.json"
+    disk = disk_with_folder()
+    store = StateStore(LocalBackend(path, disk=disk))
+    session = store.begin(store.read())
+    session.wait(session.record(Result(put=thing("a"))))
+    session.close()
+    for seed in range(20):
+        again = StateStore(LocalBackend(path, disk=disk.power_failure(random.Random(seed))))
+        assert list(again.load().instances) == ["thing.a"]
+
+
+def test_a_disk_that_is_full_for_a_while_loses_nothing() -> None:
+    disk = disk_with_folder()
+    store = StateStore(LocalBackend(PATH, disk=disk))
+    session = store.begin(store.read())
+    session.wait(session.record(Result(put=thing("a"))))
+    disk.room = sum(map(len, disk.files().values())) + 10
+    session.record(Result(put=thing("b")))
+    (told,) = session.finish()
+    assert told.is_error
+    assert "thing.b" in told.detail
+    disk.room = None
+    loaded = store.read()
+    assert list(loaded.state.instances) == ["thing.a"]
+    session = store.begin(loaded)
+    session.record(Result(put=thing("b")))
+    assert session.finish() == []
+    assert list(store.load().instances) == ["thing.a", "thing.b"]

@@ -138,3 +138,28 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
     journal.wait(journal.append({"n": 4}))
     journal.close()
     assert records(path.read_bytes())[1:] == [{"n": n} for n in (1, 2, 3, 4)]
+
+
+def test_a_last_frame_without_some_of_its_sectors_is_a_write_cut_short() -> None:
+    """After a power failure: the file has its length, and of the frame some sectors were written."""
+    data, ends = frames([b'{"a":1}'], [b'{"b":"%s"}' % (b"x" * 2000)])
+    for first in range(0, len(data), 512):
+        torn = bytearray(data)
+        start, end = max(first, ends[0]), min(first + 512, len(data))
+        torn[start:end] = bytes(end - start)
+        assert decode_journal(bytes(torn)).end == ends[0]
+        # what is followed by another frame was whole once, and acknowledged
+        more, _ = encode_frame([b'{"c":1}'], decode_journal(data).crc)
+        with pytest.raises(JournalDamaged):
+            decode_journal(bytes(torn) + more)
+
+
+def test_a_flipped_bit_in_the_last_frame_is_damage() -> None:
+    """It was acknowledged, perhaps: only zeros as a disk leaves them say that it was not."""
+    data, ends = frames([b'{"a":1}'], [b'{"b":" %s"}' % (b"@" * 100)])
+    for at in range(ends[0], len(data) - 1):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[at] ^= 1 << bit
+            with pytest.raises(JournalDamaged):
+                decode_journal(bytes(damaged))
