@@ -178,31 +178,29 @@ def test_a_kill_and_then_the_opposite(memory_house: Any) -> None:
         again.check()
 
 
-def test_killed_at_every_boundary_with_a_sealed_state(tmp_path: Path, new_house: Any) -> None:
+def test_killed_at_every_boundary_with_a_sealed_state(memory_house: Any) -> None:
     from hythe.state.encryption.keys import FixedSource
     from hythe.state.encryption.sealed import SealedBackend
     from hythe.state.encryption.target import Method, Target
     from hythe.state.store import StateStore
 
-    def sealed(folder: Path, world: MemoryWorld | None = None) -> Any:
-        house = new_house(folder, world)
+    def sealed(*there: Any) -> Any:
+        house = memory_house(*there)
         method = Method("method.aes_gcm.m", FixedSource("key_provider.file.k", "file", lambda: b"k" * 32))
         house.store = StateStore(SealedBackend(house.files, Target([method])))
         house.parallelism = 1
         return house
 
-    live = tmp_path / "live"
-    live.mkdir()
-    house = sealed(live)
+    house = sealed()
     house.done(BEFORE)
-    kills = Kills(house, tmp_path)
+    kills = Kills(house)
     house.apply(AFTER)
     assert len(kills.copies) > 15
-    for label, folder, world in kills.copies:
-        again = sealed(folder, world)
+    for label, disk, world in kills.copies:
+        again = sealed(world, disk)
         assert again.apply(AFTER).diagnostics == [], label
         assert names(world) == names(house.world), label
         assert again.plan(AFTER) == "", label
         again.check()
-        for path in filter(Path.is_file, folder.rglob("*")):
-            assert b"thing." not in path.read_bytes(), (label, path)
+        for path, data in disk.files().items():
+            assert b"thing." not in data, (label, path)

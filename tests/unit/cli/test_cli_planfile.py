@@ -11,9 +11,9 @@ from decimal import Decimal
 import pytest
 
 from hythe.cli.context import fail
+from hythe.cli.freshness import check_fresh
 from hythe.cli.interrupt import StopSwitch
 from hythe.cli.planfile import decode_plan, encode_plan, write_plan
-from hythe.cli.workspace import check_fresh
 from hythe.diagnostic import DiagnosticError, Range
 from hythe.planner.plan import Action, Cause, Change, ConfigSnapshot, Disruption, Mode, OutputChange, Plan
 from hythe.state.model import State

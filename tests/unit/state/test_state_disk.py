@@ -272,7 +272,7 @@ def test_a_journal_that_was_taken_in_outlives_no_second_snapshot() -> None:
             left.append(disk.fork())
 
     disk.on_step = step
-    assert store.write(loaded, state) == []
+    assert store.write(loaded, state, "state mv") == []
     for each in left:
         assert list(StateStore(LocalBackend(PATH, disk=each)).load().instances) == ["thing.b"]
     assert left
