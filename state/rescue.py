@@ -27,7 +27,7 @@ def rescue(backend: Backend) -> str:
     """What to do about a snapshot that cannot be used, in sentences."""
     paths = backend.paths
     if paths is None:
-        return f"{_VERSIONS}."
+        return backend.rescue or f"{_VERSIONS}."
     backup = _backup(backend)
     # without a backup, a journal that goes on from nothing holds all that was ever done
     digest = backup.digest if backup is not None else "" if _read_backup(backend) is None else None

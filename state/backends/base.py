@@ -112,6 +112,8 @@ class Backend(ABC):
     paths: Paths | None = None
     remark = ""
     """What a user should know of how the state is kept there, in sentences."""
+    rescue = ""
+    """How a snapshot that is damaged is brought back, in sentences; empty where versions are kept or files are."""
     serial_step = 1
     """By how much a session raises the serial: 2 where the backend stores a version of its own before the last."""
 

@@ -48,6 +48,10 @@ class HttpBackend(Backend):
 
     name = "http"
     can_break = True
+    rescue = (
+        "Bring an earlier version back on the server, where it keeps them; or remove the state there, and put a copy "
+        "in its place with `hythe state push`."
+    )
     serial_step = 2
     """A session writes twice: that a journal is open, and at the end the snapshot."""
 

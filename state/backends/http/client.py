@@ -180,8 +180,9 @@ class HttpClient:
             headers["Content-Type"] = "application/json"
             headers["Content-MD5"] = base64.b64encode(md5(body, usedforsecurity=False).digest()).decode()
         request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 - checked
+        opener = self._opener(url, own)
         try:
-            with self._opener(url, own).open(request, timeout=self._timeout) as response:
+            with opener.open(request, timeout=self._timeout) as response:
                 return _read(response, limit)
         except urllib.error.URLError as failure:
             reason = failure.reason if isinstance(failure.reason, Exception) else failure

@@ -233,3 +233,15 @@ def test_waiting_between_tries_grows_to_its_limit() -> None:
     with pytest.raises(OSError, match=r"nothing listens there \(6 tries\)"):
         client.request("GET", "http://127.0.0.1:1/x")
     assert waits == [1.0, 2.0, 4.0, 6.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        (Access(authority="junk"), "client_ca_certificate_pem holds no certificate"),
+        (Access(certificate="junk"), "client_certificate_pem and client_private_key_pem cannot be used"),
+    ],
+)
+def test_certificates_that_cannot_be_used(access: Access, words: str) -> None:
+    with pytest.raises(OSError, match=words):
+        HttpClient(access).request("GET", "https://127.0.0.1:1/x")

@@ -93,8 +93,9 @@ class Handler(BaseHTTPRequestHandler):
         if sort == "status":
             self.answer(fault["status"], fault.get("body", "").encode(), fault.get("headers", {}))  # type: ignore[index]
             return
-        status, out, headers = self.do(parts.path, parse_qs(parts.query), body)
+        # what was done and when it was done belong together
         with self.store.mutex:
+            status, out, headers = self.do(parts.path, parse_qs(parts.query), body)
             entry = {"method": self.command, "path": parts.path, "status": status, "at": time.monotonic()}
             entry |= {"query": parts.query, "size": len(body), "headers": dict(self.headers.items())}
             if self.command in ("LOCK", "UNLOCK") and body:
@@ -133,8 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         told = self.headers.get("Content-MD5")
         if body and told != base64.b64encode(hashlib.md5(body).digest()).decode():
             return 400, b"Content-MD5 does not match", {}
-        with self.store.mutex:
-            return self.locked_do(path, query.get("ID", [""])[0], body)
+        return self.locked_do(path, query.get("ID", [""])[0], body)
 
     def locked_do(self, path: str, lock_id: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         store, options = self.store, self.store.options

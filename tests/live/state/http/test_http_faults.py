@@ -184,6 +184,27 @@ def test_the_password_goes_to_no_other_server(state_server: Callable[..., Any], 
     assert [e["method"] for e in other.log()] == ["GET"]
 
 
+def test_by_way_of_a_proxy(work: Any) -> None:
+    proxy = work.server.url("")
+    url = "http://states.invalid/states/shop"
+    work.write(ONE, backend=work.backend(address=url, lock_address=url, unlock_address=url))
+    work.environment["http_proxy"] = proxy.replace("http://", "http://eve:proxy-word@")
+    work.apply()
+    assert work.server.log()[0]["headers"]["Host"] == "states.invalid"
+    work.environment["no_proxy"] = "other.example,.invalid"
+    said = work.fails("plan").words
+    assert "cannot be found" in said
+    assert "proxy-word" not in said
+
+
+def test_a_damaged_state_is_told(work: Any) -> None:
+    work.apply()
+    work.server.ask("/_/state", {"path": "/states/shop", "text": work.server.state()[:-30]})
+    said = work.fails("plan").words
+    assert "State file truncated" in said
+    assert "Bring an earlier version back on the server" in said
+
+
 # -- TLS ----------------------------------------------------------------------------------------
 
 
