@@ -52,7 +52,7 @@ class Copy:
         """Copy it and read it back; both are locked. Raises DiagnosticError."""
         state, before = self.loaded.state.copy(), self.before
         before.pending = self.loaded.pending
-        found = self.target.write(before, state, "migrate", keep_serial=True)
+        found = self.target.write(before, state, "init --migrate-state", keep_serial=True)
         if found:
             raise DiagnosticError(*found)
         if _content(self.target.read()) != _content(self.loaded):

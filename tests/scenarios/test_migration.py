@@ -65,7 +65,9 @@ def test_the_old_state_stays_and_counts_no_more(applied: Any) -> None:
     assert "Copied 1 state (default) from local files, hythe.state.json to local files, new.json" in said
     assert "The old ones are still there" in " ".join(said.split())
     assert (applied.folder / "hythe.state.json").read_bytes() == old
-    assert (applied.folder / "new.json").read_bytes() == old
+    there, was = (decode_snapshot(data) for data in ((applied.folder / "new.json").read_bytes(), old))
+    assert there.state == was.state
+    assert there.origin.operation == "init --migrate-state"
     assert applied.fine("plan").startswith("No changes.")
     assert (applied.folder / ".hythe" / "backend.json").stat().st_mode & 0o777 == 0o600
 
