@@ -32,7 +32,8 @@ _SEEN = (
     "extract(epoch FROM expires - clock_timestamp())::float8 FROM {schema}.states WHERE workspace = %s"
 )
 _TAKE = (
-    "WITH durable AS MATERIALIZED ({durable}) "
+    # a row that another session keeps locked must not make us wait for longer than we want to
+    "WITH durable AS MATERIALIZED ({durable}, set_config('lock_timeout', '3s', true)) "
     "UPDATE {schema}.states SET token = token + 1, lock_id = %(mine)s, holder = %(holder)s, "
     "expires = clock_timestamp() + make_interval(secs => %(lease)s) FROM durable "
     "WHERE id = %(id)s AND token = %(token)s AND lock_id IS NOT DISTINCT FROM %(theirs)s::uuid "
@@ -231,6 +232,8 @@ def break_it(link: Link, target: Target, workspace: str, where: str, lock_id: st
 def _try(
     connection: Connection[Any], target: Target, workspace: str, holder: Holder
 ) -> tuple[Grip | None, Seen | None]:
+    import psycopg
+
     seen = look(connection, target, workspace)
     if seen is None:
         connection.execute(
@@ -257,7 +260,10 @@ def _try(
         "token": seen.token,
         "gone": gone,
     }
-    row = connection.execute(tables.statement(_TAKE, target), given).fetchone()
+    try:
+        row = connection.execute(tables.statement(_TAKE, target), given).fetchone()
+    except psycopg.errors.LockNotAvailable:
+        return None, seen
     return (Grip(seen.state, row[0], holder.id) if row is not None else None), seen
 
 

@@ -91,6 +91,10 @@ def test_two_without_a_lock_do_not_mix_their_records(database: Database) -> None
     with pytest.raises(ServerFailed, match="without a lock"):
         other.write([b"x", b"y", b"z"])
     assert database.backend().read_journal().records == [b"head", b"a", b"b", b"c"]
+    database.backend().open_journal(b"anew", None).write([b"1"])
+    with pytest.raises(ServerFailed, match="without a lock"):
+        one.write([b"d"])
+    assert database.backend().read_journal().records == [b"anew", b"1"]
 
 
 def test_a_missing_record_is_told(database: Database) -> None:
@@ -111,6 +115,32 @@ def test_a_reader_sees_one_moment(database: Database) -> None:
     assert reader.read() == b"one"
     writer.write(b"two", serial=2, keep_journal=True)
     assert reader.read_journal().records == [b"head", b"a"]
+
+
+def test_readers_see_one_moment_however_much_is_written(database: Database) -> None:
+    ending = threading.Event()
+    seen: set[bytes | None] = set()
+    database.backend().write(b"0", serial=1, keep_journal=False)
+
+    def read() -> None:
+        backend = database.backend()
+        while not ending.is_set():
+            data, journal = backend.read(), backend.read_journal().records
+            assert journal[:1] in ([], [data])
+            seen.add(data)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        writer = database.backend(versions=1)
+        try:
+            for n in range(1, 150):
+                writer.open_journal(b"%d" % (n - 1), None).write([b"x"])
+                writer.write(b"%d" % n, serial=n, keep_journal=False)
+        finally:
+            ending.set()
+        for each in readers:
+            each.result()
+    assert len(seen) > 10
 
 
 def test_versions(database: Database) -> None:
@@ -319,6 +349,17 @@ def test_a_session_that_hangs_in_a_transaction_keeps_nobody_out(database: Databa
             assert time.monotonic() - began < 3
         with pytest.raises(psycopg.OperationalError):
             hanging.execute("SELECT 1")
+
+
+def test_a_row_that_somebody_else_keeps_locked_is_waited_for_in_vain(database: Database) -> None:
+    with database.backend().lock("apply", 0):
+        pass
+    with psycopg.connect(database.address) as hanging:
+        hanging.execute("SELECT * FROM hythe_state.states FOR UPDATE")
+        with pytest.raises(DiagnosticError, match="State is locked"):
+            database.backend().lock("apply", 0)
+    with database.backend().lock("apply", 0):
+        pass
 
 
 def test_breaking_a_lock(database: Database) -> None:
