@@ -128,6 +128,9 @@ def _choose(cli: Cli, seen: Survey, wanted: str | None, base: Loaded, *, ask: bo
         return next(iter(found))
     if base.state.lineage in found:
         return base.state.lineage
+    if seen.likely is not None:
+        cli.say(f"There are marks of {len(found)} states; this one has objects of the names that are configured.")
+        return seen.likely
     cli.say(f"There are marks of {len(found)} states:\n\n{_lineages(found)}\n")
     answer = cli.ask("  Enter the lineage of yours: ") if ask else None
     if not answer:
