@@ -55,11 +55,16 @@ class Unseen:
 
 @dataclass(slots=True)
 class Survey:
-    """What was seen on machines."""
+    """What was seen on machines.
+
+    ``likely`` is the one lineage that has objects of the names that the configuration gives, None where that is none
+    or several.
+    """
 
     sightings: list[Sighting] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     looked: list[str | None] = field(default_factory=list)
+    likely: str | None = None
 
     def note(self, unseen: Unseen) -> None:
         """Remember what could not be looked at, once."""
@@ -90,7 +95,17 @@ def survey(session: Session) -> Survey:
     machines |= {made.address: made.attributes for made in recognised(session, lost, declared, found)}
     for address, attributes in machines.items():
         look(session, found, address, attributes, ANY_LINEAGE, uris_of(wanted, address))
+    found.likely = _likely(found, wanted)
     return found
+
+
+def _likely(found: Survey, wanted: Mapping[str, Change]) -> str | None:
+    # a name is given once on a machine, so nobody else can have an object that the configuration names
+    named = {(c.kind, c.host, name) for c in wanted.values() if isinstance(name := (c.after or {}).get("name"), str)}
+    fitting = {
+        s.owned.identity.lineage for s in found.sightings if (s.kind, s.host, s.owned.attributes.get("name")) in named
+    }
+    return fitting.pop() if len(fitting) == 1 else None
 
 
 def look(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hythe.state.store import StateStore
 
 _SHOWN = 8
+_KEYS = ".hythe/ssh"
 _LEAP = 1000
 """How far the serial goes beyond any that is known: a plan made of the lost state must not fit the new one."""
 
@@ -129,6 +130,9 @@ def _choose(cli: Cli, seen: Survey, wanted: str | None, base: Loaded, *, ask: bo
         return next(iter(found))
     if base.state.lineage in found:
         return base.state.lineage
+    if seen.likely is not None:
+        cli.say(f"There are marks of {len(found)} states; this one has objects of the names that are configured.")
+        return seen.likely
     cli.say(f"There are marks of {len(found)} states:\n\n{_lineages(found)}\n")
     answer = cli.ask("  Enter the lineage of yours: ") if ask else None
     if not answer:
@@ -168,10 +172,21 @@ def _show(cli: Cli, workspace: Workspace, found: Rebuilt) -> None:
         place = unseen.host or "this machine"
         what = f"Objects of the kind {unseen.kind} on {place}" if unseen.kind else f"What is on {place}"
         cli.say(f"\n{what} could not be looked at, and is not in the state:")
+        if unseen.host is not None and _lost_keys(workspace, unseen.host, found):
+            cli.say(f"  The keys to it were in {_KEYS}, and are gone. Bring that folder back, and rebuild once more.")
+            continue
         for told in unseen.diagnostics:
             cli.say(f"  {told.summary}: {told.detail}")
     cli.report(found.diagnostics)
     _next(cli, workspace, found)
+
+
+def _lost_keys(workspace: Workspace, address: str, found: Rebuilt) -> bool:
+    """Whether it is a VM that Hythe had keys to."""
+    made = found.state.instances.get(address)
+    if made is None or not workspace.registry.kind(made.kind).takes_along:
+        return False
+    return not made.attributes.get("ssh") and made.attributes.get("running") is not False
 
 
 def _note(workspace: Workspace, address: str, found: Rebuilt) -> str:

@@ -215,11 +215,16 @@ def test_several_lineages_have_to_be_told_apart(workspace: Any, make_workspace: 
         assert refused.code == 1
         assert "State is there" in refused.text
         lose_state(work)
+        # no object has the name that is configured now, so nobody can tell which is meant
+        work.write(text.replace("-net", "-new"))
         asked = work.run("state", "rebuild", "--auto-approve")
         assert asked.code == 1
         assert "Several lineages" in asked.text
         assert lineage in asked.text
-        work.ok("state", "rebuild", "--auto-approve", f"--lineage={lineage[:8]}")
+        shown = work.ok("state", "rebuild", "--dry-run", f"--lineage={lineage[:8]}")
+        assert "network.net" in shown.out.partition("Recovered")[2]
+        work.write(text)
+        work.ok("state", "rebuild", "--auto-approve")
         work.empty()
         assert json.loads(work.ok("state", "pull").out)["lineage"] == lineage
         other.empty()

@@ -181,6 +181,8 @@ def test_objects_of_others_are_left_out(house: Any) -> None:
     house.world.make(kind, "local", "wrong", Identity(before.lineage, "box.a", "z"), {"name": "wrong"})
     seen = survey(session_of(house, text))
     assert {name: len(objects) for name, objects in seen.lineages().items()} == {before.lineage: 3, "other-lineage": 1}
+    assert seen.likely == before.lineage
+    assert survey(session_of(house, text.replace("one", "two"))).likely is None
     found = rebuilt(house, text, before.lineage)
     assert found.state.instances == before.instances
     assert not found.state.deposed
