@@ -59,7 +59,7 @@ class Medium(Protocol):
     """A journal open for writing, used by one thread at a time."""
 
     def write(self, records: Sequence[bytes]) -> None:
-        """Append records, durable when this returns.
+        """Append records, durable when this returns. After a crash all of them are there, or none.
 
         Raises OSError; then none of them is there for a reader, or the next ``write`` of the same records
         (and more) makes up for it.

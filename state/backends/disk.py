@@ -83,11 +83,16 @@ class Disk:
 
     def sync_folder(self, path: str) -> None:
         """Make the names in the folder that ``path`` is in durable."""
-        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path)
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in the folder that ``path`` is in durable. Raises OSError."""
+    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_all(disk: Disk, file: int, data: bytes, at: int) -> int:

@@ -7,7 +7,7 @@ the server notes where it is while it is open (see :mod:`hythe.state.backends.ht
 from __future__ import annotations
 
 from hythe.state.backends.http.backend import HttpBackend
-from hythe.state.backends.http.settings import Settings
+from hythe.state.backends.http.settings import Settings, place
 from hythe.state.backends.http.storage import HttpStorage, open_storage
 
-__all__ = ["HttpBackend", "HttpStorage", "Settings", "open_storage"]
+__all__ = ["HttpBackend", "HttpStorage", "Settings", "open_storage", "place"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -40,6 +41,16 @@ class Settings(BaseModel):
     client_certificate_pem: str | None = None
     client_private_key_pem: str | None = Field(default=None, repr=False)
     headers: dict[str, str] | None = Field(default=None, repr=False)
+
+
+def place(settings: Settings) -> dict[str, str]:
+    """What of the arguments decides where the states are; what is left to the environment is not in it."""
+    if settings.address is None:
+        return {}
+    query = urlsplit(settings.address).query
+    # it may name the state, or hold a secret
+    more = {"query": sha256(query.encode()).hexdigest()[:16]} if query else {}
+    return {"address": shown(settings.address), **more}
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class History:
         self.blocks: dict[str, Block] = {}
         self.moved = ""
         self.imports = ""
-        self.numbers = 0
+        self.numbers = self.commands = self.kills = 0
         self.told: list[str] = []
         self.foreign: dict[str, Any] = {}
         self.forgotten: set[str] = set()
@@ -194,6 +194,8 @@ class History:
             self.house.parallelism = chance.choice([1, 4])
             work(self.house)
             left = fate.lift()
+            self.commands += 1
+            self.kills += left is not None
             if fault is not None:
                 self.told.append(f"disk: {fault} from {fate.faults.start}")
             if left is not None:
@@ -431,6 +433,7 @@ class History:
 
 @pytest.mark.timeout(7200)
 def test_every_history_ends_as_declared(memory_house: Any, doom: Any) -> None:
+    commands = kills = 0
     for number in range(HISTORIES):
         history = History(SEED + number, memory_house, doom)
         try:
@@ -438,3 +441,8 @@ def test_every_history_ends_as_declared(memory_house: Any, doom: Any) -> None:
         except BaseException as failure:
             failure.add_note(f"HYTHE_SEED={SEED + number}: {'; '.join(history.told)}\n{history.text}")
             raise
+        commands += history.commands
+        kills += history.kills
+        if number % 100 == 99:
+            print(f"{number + 1} histories, {commands} commands, {kills} of them killed", flush=True)
+    assert kills > HISTORIES // 2
