@@ -68,12 +68,19 @@ class Type:
         optional: Mapping[str, Value] | None = None,
     ) -> Type:
         """Make or find the type. ``optional`` maps attribute names to defaults (None for none)."""
+        # most types are asked for again and again, and most of those have no attributes
+        ident: object = (name, element, elements)
+        if not attributes and not optional:
+            found = cls._interned.get(ident)
+            if found is not None:
+                return found
         attrs = dict(sorted(attributes.items())) if attributes else {}
         opts = {k: optional[k] for k in sorted(optional)} if optional else {}
-        ident = (name, element, elements, tuple(attrs.items()), repr(opts))
-        found = cls._interned.get(ident)
-        if found is not None:
-            return found
+        if attrs or opts:
+            ident = (name, element, elements, tuple(attrs.items()), repr(opts))
+            found = cls._interned.get(ident)
+            if found is not None:
+                return found
         self = super().__new__(cls)
         self.name, self.element, self.elements = name, element, elements
         self.attributes, self.optional = attrs, opts
@@ -243,11 +250,37 @@ def Sensitive(value: Value) -> Marked:
     return marked
 
 
+_NO_MARKS: frozenset[str] = frozenset()
+
+
 def unmark(value: Value) -> tuple[Value, frozenset[str]]:
     """The value without its outermost mark, and the marks it had."""
     if type(value) is Marked:
         return value.value, value.marks
-    return value, frozenset()
+    return value, _NO_MARKS
+
+
+_ATOMS = frozenset({str, int, bool, type(None)})
+"""Classes of values that are known, hold nothing and have no marks."""
+
+
+def is_marked(value: Value) -> bool:
+    """Whether there is any mark at any depth."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return False
+    if kind is Marked:
+        return True
+    items: Iterable[Value] = ()
+    if isinstance(value, dict):
+        items = value.values()
+    elif isinstance(value, (tuple, list)):
+        items = value
+    # run for every value, so without any() and a generator, which take three times as long
+    for item in items:  # noqa: SIM110
+        if type(item) not in _ATOMS and is_marked(item):
+            return True
+    return False
 
 
 def unmark_deep(value: Value) -> tuple[Value, frozenset[str]]:
@@ -281,16 +314,22 @@ def is_null(value: Value) -> bool:
 def is_known(value: Value) -> bool:
     """Whether nothing in the value, at any depth, is unknown."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind in _ATOMS:
         return True
     if kind is Unknown:
         return False
     if kind is Marked:
         return is_known(value.value)
+    items: Iterable[Value] | None = None
     if isinstance(value, dict):
-        return all(is_known(v) for v in value.values())
-    if isinstance(value, (tuple, list)):
-        return all(is_known(v) for v in value)
+        items = value.values()
+    elif isinstance(value, (tuple, list)):
+        items = value
+    if items is not None:
+        for item in items:  # noqa: SIM110
+            if type(item) not in _ATOMS and not is_known(item):
+                return False
+        return True
     if isinstance(value, Reference):
         return type(value.id) is not Unknown
     return True

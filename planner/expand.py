@@ -183,7 +183,7 @@ class Evaluation:
         """A local value with its reads."""
         found = self._locals.get(name)
         if found is None:
-            found = evaluate_elements(self.module.locals[name], self.scope())
+            found = evaluate_elements(self.module.locals[name], self.scope()).settled()
             self._keep(self._locals, name, found)
         return found
 

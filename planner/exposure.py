@@ -44,9 +44,15 @@ def plain(value: Value, path: Path, sensitive: list[Path], marks: set[str], *, r
             return value.reference()
         return {k: plain(v, (*path, k), sensitive, marks, reference=False) for k, v in value.items()}
     if isinstance(value, dict):
-        return {k: plain(v, (*path, k), sensitive, marks, reference=reference) for k, v in value.items()}
+        return {
+            k: v if type(v) in _ATOMS else plain(v, (*path, k), sensitive, marks, reference=reference)
+            for k, v in value.items()
+        }
     if isinstance(value, (tuple, list)):
-        return [plain(v, (*path, i), sensitive, marks, reference=reference) for i, v in enumerate(value)]
+        return [
+            v if type(v) in _ATOMS else plain(v, (*path, i), sensitive, marks, reference=reference)
+            for i, v in enumerate(value)
+        ]
     if kind is Null:
         return None
     return value

@@ -136,6 +136,8 @@ class Computed(Lazy):
         if key not in self.names:
             raise KeyError(key)
         found = self.compute(str(key))
+        if not found.element_reads and not found.base_reads:
+            return found.value
         if not found.element_reads or not isinstance(found.value, (dict, tuple)):
             reads |= found.base_reads
             for more in found.element_reads.values():

@@ -40,7 +40,7 @@ def variable(evaluation: Evaluation, name: str) -> Elements:
     if not _same_elements(given.value, value):
         base |= {address for more in reads.values() for address in more}
         reads = {}
-    return Elements(value, base | given.base_reads, reads)
+    return Elements(value, base | given.base_reads, reads).settled()
 
 
 def _same_elements(before: Value, after: Value) -> bool:

@@ -327,9 +327,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return dump(value)
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        return {k: v if type(v) in _ATOMS else plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [v if type(v) in _ATOMS else plain(v) for v in value]
     if isinstance(value, enum.Enum):
         return value.value
     return value

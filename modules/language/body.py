@@ -20,12 +20,13 @@ from hythe.value import (
     EPHEMERAL,
     NUMBER,
     STRING,
-    Marked,
     Type,
     Unknown,
     Value,
+    is_marked,
     is_null,
     unmark,
+    unmark_deep,
 )
 
 __all__ = ["AttributeSpec", "BlockSpec", "BodySchema", "CompiledAttribute", "CompiledBody", "compile_body"]
@@ -98,13 +99,7 @@ def _spell(part: str | int) -> str:
 
 def has_mark(value: Value, wanted: str) -> bool:
     """Whether a mark stands anywhere in a value."""
-    if type(value) is Marked:
-        return wanted in value.marks or has_mark(value.value, wanted)
-    if isinstance(value, dict):
-        return any(has_mark(item, wanted) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(has_mark(item, wanted) for item in value)
-    return False
+    return is_marked(value) and wanted in unmark_deep(value)[1]
 
 
 class BlockSource(Protocol):

@@ -26,23 +26,28 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     source = compiler.source
     expand = node.expand
 
+    found: registry.Function | None = None
+
     def run(scope: Scope) -> Value:
+        nonlocal found
         diagnostics = scope.diagnostics
         before = len(diagnostics)
         values = [arg(scope) for arg in args]
-        if registry.lookup(name) is None:
-            return scope.report(source, node, "Call to unknown function", _unknown(name))
+        if found is None:
+            found = registry.lookup(name)
+            if found is None:
+                return scope.report(source, node, "Call to unknown function", _unknown(name))
         if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
             return Unknown(ANY)
         if not expand:
-            return _invoke(node, name, values, scope, source)
+            return _invoke(node, found, values, scope, source)
         expanded = _expand(values.pop(), scope, source, node)
         if expanded is None:
             return Unknown(ANY)
         last, marks = expanded
         if last is None:
             return mark(Unknown(ANY), marks)
-        return mark(_invoke(node, name, [*values, *last], scope, source), marks)
+        return mark(_invoke(node, found, [*values, *last], scope, source), marks)
 
     return Code(run)
 
@@ -82,11 +87,12 @@ def _expand(
     return None
 
 
-def _invoke(node: tree.Call, name: str, values: list[Value], scope: Scope, source: tree.Source) -> Value:
+def _invoke(node: tree.Call, found: registry.Function, values: list[Value], scope: Scope, source: tree.Source) -> Value:
     env = scope.env if scope.env is not None else _default_environment()
     try:
-        return registry.call(name, values, env)
+        return registry.call_function(found, values, env)
     except FunctionError as exc:
+        name = node.name.removeprefix("core::")
         index = exc.argument_index
         if index is None or not node.args:
             return scope.report(

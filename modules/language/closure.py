@@ -20,12 +20,14 @@ class Code:
 
     ``lazy`` says that ``run`` may return a :class:`Lazy`; ``pure`` that the result depends on
     nothing outside the expression; ``constant`` that it was computed already and is ``value``.
+    ``forced`` does what ``run`` does and forces a lazy result, where that can be had in one step.
     """
 
-    __slots__ = ("constant", "lazy", "pure", "run", "value")
+    __slots__ = ("_forced", "constant", "lazy", "pure", "run", "value")
 
-    def __init__(self, run: Run, *, lazy: bool = False, pure: bool = False) -> None:
+    def __init__(self, run: Run, *, lazy: bool = False, pure: bool = False, forced: Run | None = None) -> None:
         self.run = run
+        self._forced = forced
         self.lazy = lazy
         self.pure = pure
         self.constant = False
@@ -35,6 +37,8 @@ class Code:
         """``run`` with a lazy result forced."""
         if not self.lazy:
             return self.run
+        if self._forced is not None:
+            return self._forced
         run = self.run
 
         def forced(scope: Scope) -> Value:

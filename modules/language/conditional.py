@@ -25,6 +25,9 @@ from hythe.value import (
     unmark,
 )
 
+_NO_MARKS: frozenset[str] = frozenset()
+_ATOMS = frozenset({str, int, bool, Decimal})
+
 
 def compile_conditional(node: tree.Conditional | tree.TemplateIf, compiler: Compiler) -> Code:
     """Both branches are evaluated, as the result has a type that fits both; one gives the value.
@@ -40,12 +43,18 @@ def compile_conditional(node: tree.Conditional | tree.TemplateIf, compiler: Comp
     runs = (otherwise.strict(), then.strict())
 
     def run(scope: Scope) -> Value:
-        chosen, marks = decide(test_run(scope), scope, source, node.condition)
+        condition = test_run(scope)
+        chosen, marks = (
+            (condition, _NO_MARKS) if type(condition) is bool else decide(condition, scope, source, node.condition)
+        )
         if chosen is None:
             return mark(_undecided(node, runs[1](scope.captured()), runs[0](scope.captured()), scope, source), marks)
-        value, value_marks = unmark(runs[chosen](scope))
+        value = runs[chosen](scope)
         other_code = branches[not chosen]
         other = other_code.value if other_code.constant else runs[not chosen](scope.discarding())
+        if type(value) is type(other) and type(value) in _ATOMS and not marks:
+            return value
+        value, value_marks = unmark(value)
         other, other_marks = unmark(other)
         values = (value, other) if chosen else (other, value)
         kind = common_type(node, *values, scope, source)

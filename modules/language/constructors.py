@@ -135,6 +135,8 @@ def compile_for(node: tree.For, compiler: Compiler) -> Code:
             marks |= condition(loop.bind_unknown(scope))[1]
         if pairs is None:
             return mark(Unknown(ANY), marks)
+        if key is None and condition is None:
+            return mark(tuple([value(child) for _ in loop.bind(child, pairs)]), marks)
         collector = ObjectCollector(node, compiler.source) if key is not None else TupleCollector()
         collector.marks = marks
         for _ in loop.bind(child, pairs):
@@ -210,9 +212,13 @@ class ObjectCollector(TupleCollector):
 
     def add(self, key: Value, value: Value, scope: Scope) -> str | int | None:
         """Take one result; gives the key under which it stands, None where there is none."""
-        key, more = unmark(key)
-        self.marks |= more
-        name = self._key(key, scope)
+        more = _NO_MARKS
+        if type(key) is str:
+            name: str | None = key
+        else:
+            key, more = unmark(key)
+            self.marks |= more
+            name = self._key(key, scope)
         if name is None:
             self.known = False
         elif self._node.group:

@@ -38,6 +38,12 @@ class Elements(NamedTuple):
     base_reads: set[str]
     element_reads: dict[Key, set[str]]
 
+    def settled(self) -> Elements:
+        """The same, without telling elements apart where nothing was read at all."""
+        if not self.element_reads or self.base_reads or any(self.element_reads.values()):
+            return self
+        return Elements(self.value, self.base_reads, {})
+
 
 def evaluate_elements(compiled: Compiled, scope: Scope) -> Elements:
     """Evaluate an expression, telling apart what its elements read.

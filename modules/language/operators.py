@@ -64,6 +64,9 @@ _ARITHMETIC: dict[str, Callable[[Number, Number], Number]] = {
     "/": _divide,
     "%": _modulo,
 }
+_SMALL = 1 << 64
+_EXACT: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+"""What integers of ordinary size can have done to them without any care."""
 _COMPARISON: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -129,10 +132,14 @@ def _operands(
 
 def _arithmetic(node: tree.Binary, left: Run, right: Run, source: tree.Source) -> Run:
     compute = _ARITHMETIC[node.op]
+    exact = _EXACT.get(node.op)
 
     def run(scope: Scope) -> Value:
         a, b, marks = left(scope), right(scope), _NO_MARKS
-        if type(a) is not int or type(b) is not int:
+        if type(a) is int and type(b) is int:
+            if exact is not None and -_SMALL < a < _SMALL and -_SMALL < b < _SMALL:
+                return exact(a, b)
+        else:
             operands = _operands(node, a, b, scope, source)
             if operands is None:
                 return Unknown(NUMBER)
@@ -154,12 +161,13 @@ def _comparison(node: tree.Binary, left: Run, right: Run, source: tree.Source) -
     compare = _COMPARISON[node.op]
 
     def run(scope: Scope) -> Value:
-        a, b, marks = left(scope), right(scope), _NO_MARKS
-        if type(a) is not int or type(b) is not int:
-            operands = _operands(node, a, b, scope, source)
-            if operands is None:
-                return Unknown(BOOL)
-            a, b, marks = operands
+        a, b = left(scope), right(scope)
+        if type(a) is int and type(b) is int:
+            return compare(a, b)
+        operands = _operands(node, a, b, scope, source)
+        if operands is None:
+            return Unknown(BOOL)
+        a, b, marks = operands
         if type(a) is Unknown or type(b) is Unknown:
             return mark(Unknown(BOOL), marks)
         return mark(compare(a, b), marks)

@@ -14,6 +14,7 @@ from hythe.value import STRING, Marked, Unknown, Value, is_null, mark, unmark
 MAX_LENGTH = 1 << 28
 """Longest text that a template makes, in characters."""
 
+_NO_MARKS: frozenset[str] = frozenset()
 _SUMMARY = "Invalid template interpolation value"
 
 
@@ -23,15 +24,23 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
     if all(part.constant and type(part.value) is str for part in parts):
         return constant("".join(part.value for part in parts))
     source = compiler.source
-    pairs = tuple((part.strict(), own) for part, own in zip(parts, node.parts, strict=True))
+    pairs = tuple(
+        (part.value if part.constant and type(part.value) is str else None, part.strict(), own)
+        for part, own in zip(parts, node.parts, strict=True)
+    )
 
     def run(scope: Scope) -> Value:
         texts: list[str] = []
-        marks: frozenset[str] = frozenset()
+        marks = _NO_MARKS
         known = True
-        for part, own in pairs:
+        for literal, part, own in pairs:
+            if literal is not None:
+                texts.append(literal)
+                continue
             value = part(scope)
-            if type(value) is not str:
+            if type(value) is int:
+                value = str(value)
+            elif type(value) is not str:
                 if type(value) is Marked:
                     marks |= value.marks
                     value = value.value
@@ -40,7 +49,10 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
                     known = False
                     continue
             texts.append(value)
-        return mark(_joined(texts, scope, source, node) if known else Unknown(STRING), marks)
+        if not known:
+            return mark(Unknown(STRING), marks)
+        text = _joined(texts, scope, source, node)
+        return mark(text, marks) if marks else text
 
     return Code(run, pure=all(part.pure for part in parts))
 

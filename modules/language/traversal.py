@@ -53,7 +53,17 @@ def compile_variable(node: tree.Variable, compiler: Compiler) -> Code:
         except KeyError:
             return scope.report_unknown_name(source, node, name)
 
-    return Code(run, lazy=True)
+    def forced(scope: Scope) -> Value:
+        names = scope.locals
+        if name in names:
+            value = names[name]
+        elif name in scope.roots:
+            value = scope.roots[name]
+        else:
+            return scope.report_unknown_name(source, node, name)
+        return value.force(scope.reads) if isinstance(value, Lazy) else value
+
+    return Code(run, lazy=True, forced=forced)
 
 
 def compile_parentheses(node: tree.Parentheses, compiler: Compiler) -> Code:
@@ -63,6 +73,8 @@ def compile_parentheses(node: tree.Parentheses, compiler: Compiler) -> Code:
 
 def compile_get_attr(node: tree.GetAttr, compiler: Compiler) -> Code:
     """``source.name``."""
+    if isinstance(node.source, tree.Variable):
+        return _root_attribute(node.source, node, compiler.source)
     inner = compiler.compile(node.source)
     base, name, source = inner.run, node.name, compiler.source
 
@@ -80,6 +92,34 @@ def compile_get_attr(node: tree.GetAttr, compiler: Compiler) -> Code:
         return get_attribute(value, name, scope, source, node)
 
     return Code(run, lazy=inner.lazy, pure=inner.pure)
+
+
+def _root_attribute(root: tree.Variable, node: tree.GetAttr, source: tree.Source) -> Code:
+    """``each.key``, ``local.name``: what most references are, in one step."""
+    root_name, name = root.name, node.name
+
+    def run(scope: Scope) -> Value:
+        names = scope.locals
+        if root_name in names:
+            value = names[root_name]
+        elif root_name in scope.roots:
+            value = scope.roots[root_name]
+        else:
+            value = scope.report_unknown_name(source, root, root_name)
+        if type(value) is dict and name in value:
+            return value[name]
+        if isinstance(value, Lazy):
+            try:
+                return value.get(name, scope.reads)
+            except KeyError:
+                return _missing_lazy(value, name, scope, source, node)
+        return get_attribute(value, name, scope, source, node)
+
+    def forced(scope: Scope) -> Value:
+        value = run(scope)
+        return value.force(scope.reads) if isinstance(value, Lazy) else value
+
+    return Code(run, lazy=True, forced=forced)
 
 
 def _missing_lazy(value: Lazy, name: str | int, scope: Scope, source: tree.Source, node: tree.Node) -> Value:

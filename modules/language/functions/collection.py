@@ -336,7 +336,15 @@ def values(mapping: Value) -> Value:
 def _lookup_type(args: Sequence[Value]) -> Type:
     if len(args) > 3:
         raise FunctionError(f"lookup() takes two or three arguments, got {len(args)}", 3)
-    kind, key = _kind(args[0]), unmark(args[1])[0]
+    mapping, key = unmark(args[0])[0], unmark(args[1])[0]
+    if type(mapping) is dict and type(key) is str:
+        # the type of the whole is not needed, and it takes long to find in a large object
+        if key in mapping:
+            return _kind(mapping[key])
+        if len(args) == 3:
+            return _kind(args[2])
+        raise FunctionError("the given object has no attribute {}", 0, shown=(key,))
+    kind = _kind(mapping)
     if kind.name == "map":
         element = kind.element or ANY
         if len(args) == 3:

@@ -91,9 +91,16 @@ def coalescelist(*args: Value, returns: Type) -> Value:
     raise FunctionError("no non-null arguments")
 
 
+_TUPLE_ONLY = frozenset({tuple})
+_SOME_TUPLE = tuple_of(())
+"""Stands for the type of known tuples' concatenation: of that it only matters that it is no list."""
+
+
 def _concat_type(args: Sequence[Value]) -> Type:
     if not args:
         raise FunctionError("at least one argument is required")
+    if _TUPLE_ONLY.issuperset(map(type, args)):
+        return _SOME_TUPLE
     kinds = [types.type_of(arg) for arg in args]
     if all(kind.name == "list" for kind in kinds):
         common = types.unify(kinds)

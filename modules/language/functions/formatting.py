@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, lru_cache
 
 from hythe.modules.language import conversions, numbers, types
 from hythe.modules.language.functions import text
@@ -49,6 +50,11 @@ class _Verb:
     width: int
     precision: int | None
     argument: int
+
+    @cached_property
+    def style(self) -> NumberFormat:
+        """What it says of numbers."""
+        return NumberFormat(self.mode, self.flags, self.width, self.precision)
 
     def refusal(self, reason: str) -> FunctionError:
         return FunctionError(f'unsupported value for "{self.raw}" at {self.offset}: {reason}', 0)
@@ -122,6 +128,10 @@ def _element(arg: Value, index: int) -> Value:
     return Unknown(arg.type.elements[index]) if type(arg) is Unknown else arg[index]
 
 
+_SHORT = 200
+"""Templates up to this size are remembered, as each is used for many instances."""
+
+
 def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
     parts: list[str] = []
     size = position = highest = 0
@@ -136,7 +146,7 @@ def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
             parts.append("%")
             position = start + 2
             continue
-        verb = _parse_verb(template, start, following)
+        verb = (_known_verb if len(template) <= _SHORT else _parse_verb)(template, start, following)
         if verb.argument > len(args):
             raise FunctionError(
                 f'not enough arguments for "{verb.raw}" at {verb.offset}: '
@@ -153,6 +163,11 @@ def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
         used = "no verbs in format string" if not highest else f"only {highest} used by format string"
         raise FunctionError(f"too many arguments; {used}", highest + 1)
     return "".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _known_verb(template: str, start: int, following: int) -> _Verb:
+    return _parse_verb(template, start, following)
 
 
 def _parse_verb(template: str, start: int, following: int) -> _Verb:
@@ -208,13 +223,12 @@ def _render_string(verb: _Verb, arg: Value) -> str:
 
 def _render_number(verb: _Verb, arg: Value) -> str:
     number = _converted(verb, arg, NUMBER)
-    style = NumberFormat(verb.mode, verb.flags, verb.width, verb.precision)
     if verb.mode not in "bdoxX":
-        return format_real(number, style)
+        return format_real(number, verb.style)
     number = numbers.canonical(number)
     if not isinstance(number, int):
         raise verb.refusal("an integer is required")
-    return format_integer(number, style)
+    return format_integer(number, verb.style)
 
 
 def _padded(verb: _Verb, value: str) -> str:

@@ -19,11 +19,14 @@ from hythe.value import (
     NUMBER,
     SENSITIVE,
     STRING,
+    List,
     Map,
     Marked,
+    Set,
     Type,
     Unknown,
     Value,
+    is_marked,
     is_null,
     mark,
     unmark,
@@ -166,6 +169,16 @@ class Function:
     examples: tuple[str, ...]
     special: bool = False
     keywords: frozenset[str] = frozenset()
+    accepting: dict[int, tuple[Param, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """The parameters that so many arguments go to, as far as they were asked for."""
+
+    def params_for(self, count: int) -> tuple[Param, ...]:
+        """The parameter of each of ``count`` arguments. Raises FunctionError when that is no number of them."""
+        found = self.accepting.get(count)
+        if found is None:
+            _check_count(self, count)
+            found = self.accepting[count] = tuple(self.param(index) for index in range(count))
+        return found
 
     def param(self, index: int) -> Param:
         """The parameter that takes the argument at ``index``."""
@@ -249,6 +262,11 @@ def call(name: str, args: Sequence[Value], env: Environment) -> Value:
     found = lookup(name)
     if found is None:
         raise FunctionError(f'there is no function named "{name}"')
+    return call_function(found, args, env)
+
+
+def call_function(found: Function, args: Sequence[Value], env: Environment) -> Value:
+    """As :func:`call`, of a function that was looked up already."""
     try:
         return _call(found, args, env)
     except FunctionError as exc:
@@ -262,19 +280,23 @@ def call(name: str, args: Sequence[Value], env: Environment) -> Value:
 _EXACT: Mapping[type, Type] = {str: STRING, int: NUMBER, bool: BOOL}
 
 
-def _may_be_marked(value: Value) -> bool:
-    return isinstance(value, (Marked, dict, list, tuple))
+_PLAIN_COLLECTIONS = frozenset({dict, tuple, List, Set, Map})
 
 
 def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
-    _check_count(found, len(args))
     converted: list[Value] = []
     marks: frozenset[str] = frozenset()
     undetermined = unknown = False
-    for index, arg in enumerate(args):
-        param = found.param(index)
-        if _EXACT.get(type(arg)) is param.type:
+    index = -1
+    for arg, param in zip(args, found.params_for(len(args)), strict=True):
+        index += 1
+        kind, wanted = type(arg), param.type
+        exact = _EXACT.get(kind)
+        if exact is not None and (exact is wanted or wanted is ANY):
             # nothing to convert, and neither unknown, null nor marked
+            converted.append(arg)
+            continue
+        if wanted is ANY and kind in _PLAIN_COLLECTIONS and (param.allow_marked or not is_marked(arg)):
             converted.append(arg)
             continue
         value, more = _accept(arg, param, index)
@@ -289,10 +311,14 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
     result_type = found.returns(converted) if callable(found.returns) else found.returns
     if unknown:
         return mark(Unknown(result_type), marks.union(*(unmark_deep(value)[1] for value in converted)))
-    keywords: dict[str, Any] = {}
-    if found.keywords:
-        keywords = {key: value for key, value in (("env", env), ("returns", result_type)) if key in found.keywords}
-    return mark(found.implementation(*converted, **keywords), marks)
+    if not found.keywords:
+        result = found.implementation(*converted)
+    else:
+        keywords: dict[str, Any] = {
+            key: value for key, value in (("env", env), ("returns", result_type)) if key in found.keywords
+        }
+        result = found.implementation(*converted, **keywords)
+    return mark(result, marks) if marks else result
 
 
 def _is_untyped(value: Value) -> bool:
@@ -306,10 +332,9 @@ def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]
     except conversions.ConversionError as exc:
         raise FunctionError(_conversion_message(exc), index) from None
     marks: frozenset[str] = frozenset()
-    if not param.allow_marked and (type(value) is Marked or _may_be_marked(value)):
-        stripped, marks = unmark_deep(value)
-        # an unchanged value is kept: it may be an instance, which remembers whose it is
-        value = stripped if marks else value
+    if not param.allow_marked and is_marked(value):
+        # where there are no marks the value is kept: it may be an instance, which remembers whose it is
+        value, marks = unmark_deep(value)
     if not param.allow_null and is_null(unmark(value)[0]):
         raise FunctionError("argument must not be null", index)
     return value, marks

@@ -79,6 +79,9 @@ def indent(spaces: int | Decimal, value: str) -> Value:
     return value.replace("\n", "\n" + " " * width) if "\n" in value else value
 
 
+_STRINGS_ONLY = frozenset({str})
+
+
 @function(
     "join",
     [Param("separator", STRING)],
@@ -93,6 +96,8 @@ def join(separator: str, *lists: List) -> Value:
     if not all(map(is_known, lists)):
         return Unknown(STRING)
     for number, items in enumerate(lists, start=1):
+        if _STRINGS_ONLY.issuperset(map(type, items)):
+            continue
         for index, item in enumerate(items):
             if is_null(item):
                 which = f"element {index} of list {number}" if len(lists) > 1 else f"element {index}"
