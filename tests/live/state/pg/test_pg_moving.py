@@ -8,17 +8,23 @@ from typing import Any
 
 import pytest
 
+from tests.live.state.http.conftest import state_server  # noqa: F401 - a fixture
+
 PLACES = ("local", "pg", "http")
 
 
 @pytest.mark.parametrize("pair", list(itertools.permutations(PLACES, 2)), ids=" to ".join)
 def test_states_move_there_and_back(
-    pair: tuple[str, str], database: Any, state_server: Any, check_migration: Callable[[str, str], None]
+    pair: tuple[str, str],
+    database: Any,
+    state_server: Any,  # noqa: F811
+    check_migration: Callable[[str, str], None],
 ) -> None:
     address = state_server().url("/states/{workspace}")
+    arguments = "".join(f'    {name} = "{address}"\n' for name in ("address", "lock_address", "unlock_address"))
     blocks = {
         "local": "",
         "pg": f'  backend "postgres" {{\n    conn_str = "{database.address}"\n  }}',
-        "http": f'  backend "http" {{\n    address = "{address}"\n    lock_address = "{address}"\n    unlock_address = "{address}"\n  }}',
+        "http": f'  backend "http" {{\n{arguments}  }}',
     }
     check_migration(*(blocks[name] for name in pair))
