@@ -294,7 +294,7 @@ def test_workspaces_have_addresses_of_their_own(state_server: Callable[..., Any]
         with store.lock("apply"):
             loaded = store.read()
             loaded.state.lineage = name
-            assert not store.write(loaded, loaded.state)
+            assert not store.write(loaded, loaded.state, "state push")
     assert storage.workspaces() == ["a b", "default", "test"]
     assert server.ask("/_/log")["states"] == ["/states/a%20b/main", "/states/default/main", "/states/test/main"]
     backend = storage.backend("test")
@@ -321,7 +321,7 @@ def test_a_server_that_deletes_nothing_that_is_locked(state_server: Callable[...
     store = StateStore(storage.backend("old"))
     with store.lock("workspace delete"):
         loaded = store.read()
-        assert not store.write(loaded, loaded.state)
+        assert not store.write(loaded, loaded.state, "state push")
         store.backend.delete()
     assert server.ask("/_/log")["states"] == []
     assert not server.locks()
