@@ -87,7 +87,9 @@ class Handler(BaseHTTPRequestHandler):
         sort = fault["sort"] if fault else ""
         if sort == "slow":
             time.sleep(fault["seconds"])  # type: ignore[index]
-        if sort == "cut-before":
+        if sort == "hang":
+            time.sleep(fault["seconds"])  # type: ignore[index]
+        if sort in ("hang", "cut-before"):
             self.cut()
             return
         if sort == "status":

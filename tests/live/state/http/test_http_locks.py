@@ -35,15 +35,17 @@ def work(state_server: Callable[..., Any], folder: Callable[..., Any]) -> Any:
 
 
 def killed(work: Any, *argv: str, prefix: tuple[str, ...] = ()) -> None:
-    """Kill an apply once its journal holds something."""
+    """Kill an apply once its journal holds something: the snapshot after it is stored never."""
+    work.server.faults({"method": "POST", "sort": "hang", "seconds": 20, "after": 1})
     process = work.start("apply", "--auto-approve", *argv, prefix=prefix)
     end = time.monotonic() + 60
     while not any(p.stat().st_size > 2000 for p in work.path.glob(".hythe/http/*.journal")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
-        time.sleep(0.002)
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    work.server.faults()
 
 
 @pytest.mark.timeout(120 + 60 * KILLS)
