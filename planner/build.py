@@ -41,6 +41,8 @@ class PlanOptions:
     """What the user asked for. ``replace`` holds instance addresses, ``targets`` and ``excludes`` texts.
 
     ``generate``: objects to be taken in that the configuration has no place for are looked at, not refused.
+    ``unlimited``: what loses data or disrupts more than is allowed is planned all the same, for whoever only wants to
+    know what is wished.
     """
 
     mode: Mode = Mode.NORMAL
@@ -51,6 +53,7 @@ class PlanOptions:
     fail_on_unknown: bool = False
     generate: bool = False
     refresh: bool = True
+    unlimited: bool = False
 
 
 @dataclass(slots=True)

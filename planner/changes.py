@@ -267,6 +267,8 @@ class ChangeMaker:
     def _check_limits(
         self, block: CompiledBlock, change: Change, changes: list[FieldChange], wanted: Attributes
     ) -> None:
+        if self.builder.options.unlimited:
+            return
         lifecycle = block.block.lifecycle
         found = self.builder.result.diagnostics
         place = change.causes[0].range if change.causes and change.causes[0].range else change.range

@@ -14,7 +14,8 @@ from typing import Any
 
 from hythe.address import AddressError, parse_address
 from hythe.diagnostic import Diagnostic
-from hythe.planner.edge import Session
+from hythe.planner.build import PlanOptions
+from hythe.planner.edge import Session, make_plan
 from hythe.planner.plan import Change, Plan
 from hythe.planner.survey import (
     Sighting,
@@ -46,7 +47,7 @@ class Rebuilt:
     ``recovered`` and ``recognised`` are addresses of what was found by mark and without one. ``missing`` are those
     that the configuration wants and that were not found. ``stray`` is in the state, and the configuration no longer
     has it. ``stale`` are pairs of the address in a mark and the one it was found to have now. ``plan`` is what comes
-    next.
+    next, and ``refusals`` are why `hythe plan` will refuse it, if it does.
     """
 
     state: State
@@ -59,6 +60,7 @@ class Rebuilt:
     stale: list[tuple[str, str]] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    refusals: list[Diagnostic] = field(default_factory=list)
 
 
 # -- rebuilding -----------------------------------------------------------------------------------
@@ -79,7 +81,6 @@ class _Rebuilder:
         """Addresses now by those in marks, as ``moved`` blocks say."""
         self.new_ids: dict[str, str] = {}
         self.recognised: set[str] = set()
-        self.diagnostics: list[Diagnostic] = []
 
     def run(self) -> Rebuilt:
         """Rounds until nothing more becomes known."""
@@ -198,17 +199,14 @@ class _Rebuilder:
     # -- the end --------------------------------------------------------------------------------
 
     def _finished(self, state: State, wanted: Mapping[str, Change]) -> Rebuilt:
-        outcome = planned(self.session, state, refresh=True)
-        plan = outcome.plan
+        plan = planned(self.session, state, refresh=True).plan
         assert plan is not None
-        known = {
+        state.outputs = {
             o.name: OutputState(o.after, o.type, o.sensitive) for o in plan.outputs if _is_output(o.after, o.removed)
         }
-        if known:
-            state.outputs = known
-            outcome = planned(self.session, state, refresh=True)
-            plan = outcome.plan
-            assert plan is not None
+        # what the user will see
+        outcome = make_plan(self.session, state, PlanOptions())
+        plan = outcome.plan or plan
         ids = {i.id: a for a, i in state.instances.items()}
         found = Rebuilt(state, self.survey, plan)
         found.recovered = sorted(a for a in state.instances if a not in self.recognised)
@@ -218,7 +216,8 @@ class _Rebuilder:
         hints = {s.owned.identity.address: ids.get(s.id) for s in self.survey.sightings}
         found.stale = sorted((old, new) for old, new in hints.items() if new is not None and new != old)
         found.unseen = [u for u in self.survey.unseen if self._matters(u, wanted)]
-        found.diagnostics = [*self.diagnostics, *(d for d in outcome.diagnostics if not d.is_error)]
+        found.diagnostics = [d for d in outcome.diagnostics if not d.is_error]
+        found.refusals = [d for d in outcome.diagnostics if d.is_error]
         return found
 
     def _matters(self, unseen: Unseen, wanted: Mapping[str, Change]) -> bool:

@@ -156,8 +156,8 @@ def uris_of(wanted: Mapping[str, Change], host: str | None) -> tuple[str | None,
 
 
 def planned(session: Session, state: State, *, refresh: bool = False) -> Outcome:
-    """A plan for its wishes. Raises DiagnosticError when there is none."""
-    outcome = make_plan(session, state, PlanOptions(refresh=refresh, skip_protected=True))
+    """A plan for its wishes, whatever they would do. Raises DiagnosticError when the configuration is wrong."""
+    outcome = make_plan(session, state, PlanOptions(refresh=refresh, skip_protected=True, unlimited=True))
     if outcome.plan is None:
         raise DiagnosticError(*outcome.diagnostics)
     return outcome

@@ -22,6 +22,7 @@ class Network(TwoSided):
     """
 
     name = "network"
+    marked = True
     rebuild_note = "It is recovered by its mark."
     model = NetworkModel
     data_model = NetworkData

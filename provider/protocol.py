@@ -290,6 +290,8 @@ class Kind:
     """Whether deleting an object loses data that it cannot be made again with."""
     concurrency: ClassVar[int] = 10
     """How many calls of this kind may run at once on one host."""
+    marked: ClassVar[bool] = False
+    """Whether every object that was made carries a mark, so that one which is not found is not there."""
     rebuild_note: ClassVar[str] = ""
     """What `state rebuild` does with objects of the kind, and what it cannot bring back: whole sentences."""
     lag: ClassVar[float] = 0.0

@@ -193,7 +193,12 @@ def _note(workspace: Workspace, address: str, found: Rebuilt) -> str:
     change = next((c for c in found.plan.changes if c.address == address), None)
     if change is not None and change.import_id is not None:
         return ": its import block takes it in again"
-    note = workspace.registry.kind(change.kind).rebuild_note if change is not None else ""
+    if change is None or any(u.host == change.host and u.kind in (None, change.kind) for u in found.unseen):
+        return ""
+    if change.host is not None and change.host not in found.state.instances:
+        return f": {change.host} was not found either"
+    kind = workspace.registry.kind(change.kind)
+    note = "nothing carries its mark" if kind.marked else kind.rebuild_note
     return f": {note}" if note else ""
 
 
@@ -201,6 +206,11 @@ def _next(cli: Cli, workspace: Workspace, found: Rebuilt) -> None:
     from hythe.cli.views.human import PlanStyle, render_plan
 
     style = PlanStyle(cli.out.paint, False, False, workspace.layout)
+    if found.refusals:
+        cli.say("\nWith this state, hythe plan refuses what the configuration asks for:")
+        for told in found.refusals:
+            cli.say(f"  {told.address or told.summary}: {told.detail}")
+        return
     if found.plan.is_empty:
         cli.say("\nWith this state, hythe plan finds nothing to do.")
         return

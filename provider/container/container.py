@@ -51,6 +51,7 @@ class Container(Kind):
     """
 
     name: ClassVar[str] = "container"
+    marked = True
     rebuild_note = (
         "It is recovered by its mark. What only Hythe knows of it, like how long it waits for it, is what the "
         "configuration says."

@@ -50,6 +50,7 @@ class Vm(Kind):
     """
 
     name = "vm"
+    marked = True
     rebuild_note = (
         "It is recovered by its mark, with its disks. What is on it is recovered too while its keys are in "
         "`.hythe/ssh`, below the configuration; without them nobody can log in to it."

@@ -44,11 +44,10 @@ def recovered(context: ReadContext, hypervisor: Hypervisor, request: ReadRequest
     if seen is None:
         return None
     known = _known(request, hypervisor, seen, context.lineage)
-    if _has_keys(known):
-        login = keys.kept_state_key(context.project, context.lineage)
-        host = keys.kept_host_key(context.project, request.id)
-        if login is not None and host is not None:
-            known["ssh"] = _access(known, login, host)
+    login = keys.kept_state_key(context.project, context.lineage)
+    host = keys.kept_host_key(context.project, request.id)
+    if login is not None and host is not None:
+        known["ssh"] = _access(known, login, host)
     return observed(hypervisor, seen, known, context.host)
 
 

@@ -214,6 +214,29 @@ def test_a_machine_out_of_reach_is_told_and_its_objects_are_not_made_twice(house
     assert before.instances.keys() - found.state.instances.keys() <= {"note.n"}
 
 
+def test_a_change_that_is_not_allowed_stands_in_nobodys_way(house: Any) -> None:
+    text = """
+resource "thing" "a" {
+  name  = "one"
+  shape = "round"
+  lifecycle { max_disruption = "live" }
+}
+resource "swing" "s" {
+  name  = "s"
+  shape = "round"
+  lifecycle { prevent_destroy = true }
+}
+"""
+    house.done(text)
+    before = lose(house)
+    changed = text.replace("round", "square")
+    found = rebuilt(house, changed, before.lineage)
+    assert found.state.instances == before.instances
+    assert sorted(d.summary for d in found.refusals) == ["Disruption not allowed", "Instance cannot be destroyed"]
+    keep(house, found)
+    house.done(text)
+
+
 def test_a_configuration_that_is_wrong_is_told(house: Any) -> None:
     house.done('resource "thing" "a" { name = "one" }\n')
     lose(house)
