@@ -316,7 +316,7 @@ class History:
         if not free:
             return
         block = self.chance.choice(free)
-        there = {o.engine_id for o in self.house.world.objects.values() if o.name in block.names()}
+        there = self.engine_ids(block)
 
         def work(house: Any) -> None:
             loaded = house.store.read()
@@ -327,6 +327,26 @@ class History:
         if block.address not in self.house.state.instances:
             del self.blocks[block.title]
             self.forgotten |= there
+
+    def engine_ids(self, block: Block) -> set[str]:
+        """What the state knows of a block's objects."""
+        instances = self.house.state.instances.values()
+        return {i.attributes["engine_id"] for i in instances if i.address.partition("[")[0] == block.address}
+
+    def let_go(self) -> None:
+        """A removed block."""
+        self.finish()
+        used = set().union(*(b.references for b in self.blocks.values()))
+        free = [b for b in self.blocks.values() if not b.references and b.title not in used and b.kind == "thing"]
+        if not free:
+            return
+        block = self.chance.choice(free)
+        self.forgotten |= self.engine_ids(block)
+        del self.blocks[block.title]
+        self.moved += f"removed {{\n  from = {block.address}\n}}\n"
+        self.wrong()
+        self.command(lambda house: house.apply(self.text))
+        self.finish()
 
     def imported(self) -> None:
         taken = self.foreign.pop(self.chance.choice(sorted(self.foreign)))
@@ -426,6 +446,7 @@ class History:
         renamed,
         state_mv,
         state_rm,
+        let_go,
         imported,
         drift,
     )
