@@ -38,7 +38,8 @@ def command() -> None:
 def list_command(cli: Cli, /, **unused: object) -> int:
     """List the workspaces; a star marks the one that is worked in."""
     current, forced = chosen_workspace(cli)
-    for name in Workspace(cli).storage.workspaces():
+    # names are told without a key
+    for name in Workspace(cli, encrypted=False).storage.workspaces():
         cli.say(f"{'*' if name == current else ' '} {name}")
     if forced:
         # apart from the list, which programs read

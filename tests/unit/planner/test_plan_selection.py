@@ -102,3 +102,13 @@ def test_targeting_one_instance_shows_the_others_as_they_are(planner: Any) -> No
     assert planner.plan(text, state, targets=('part.base["x"]', "part.sum")) == [
         'update       part.base["x"] - size changes'
     ]
+
+
+def test_a_target_among_many_leaves_the_others_unevaluated(planner: Any) -> None:
+    text = """
+    resource "part" "base" {
+      for_each = toset([for n in range(500) : tostring(n)])
+      size     = each.key == "77" ? 1 : tonumber("not to be evaluated")
+    }
+    """
+    assert planner.plan(text, targets=('part.base["77"]',)) == ['create       part.base["77"]']
