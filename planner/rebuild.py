@@ -173,11 +173,13 @@ class _Rebuilder:
         """What was seen of each object, and that with what the configuration wants of it, by instance id."""
         out: dict[str, tuple[Attributes, Attributes]] = {}
         groups: dict[tuple[str | None, str], list[ReadRequest]] = {}
+        unknown: dict[str, set[str]] = {}
         for address, sighting, change in pairs:
             seen = known_part(sighting.owned.attributes)
             out[sighting.id] = seen, seen
             if change is not None and change.host == sighting.host:
                 wish = known_part(change.after)
+                unknown[sighting.id] = (change.after or {}).keys() - wish.keys()
                 groups.setdefault((sighting.host, sighting.kind), []).append(ReadRequest(sighting.id, address, wish))
         for (host, name), requests in groups.items():
             try:
@@ -188,9 +190,13 @@ class _Rebuilder:
                 continue
             for request in requests:
                 seen, _ = out[request.id]
-                attributes = known_part(found.get(request.id, {}))
-                # what the configuration could not tell yet is taken as it was seen
-                out[request.id] = seen, {k: v for k, v in seen.items() if k not in attributes} | attributes
+                if request.id not in found:
+                    continue
+                # what the configuration could not tell yet is taken as it was seen; what it leaves out is the kind's
+                # business, which knows what an image or an engine implies
+                untold = unknown[request.id]
+                attributes = {k: v for k, v in seen.items() if k in untold} | known_part(found[request.id])
+                out[request.id] = seen, attributes
         return out
 
     def _unseen(self, host: str | None, kind: str, failure: Exception) -> None:
