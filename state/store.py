@@ -32,6 +32,10 @@ from hythe.state.upgrade import upgrade_journal
 __all__ = ["Loaded", "Session", "StateStore"]
 
 
+def _nothing() -> None:
+    pass
+
+
 def new_lineage() -> str:
     """A name for a new state."""
     return str(uuid.uuid4())
@@ -44,6 +48,8 @@ class StateStore:
         self.backend = backend
         self.clock = clock
         self.where = backend.where
+        self.on_read: Callable[[], None] = _nothing
+        """Called when the backend has answered."""
 
     def lock(self, operation: str, timeout: float = 0.0) -> Held:
         """Take the lock, waiting up to ``timeout`` seconds; a context manager."""
@@ -154,9 +160,11 @@ class StateStore:
 
     def _snapshot(self) -> bytes | None:
         try:
-            return self.backend.read()
+            data = self.backend.read()
         except OSError as failure:
             raise DiagnosticError(_unreadable(self.where, failure)) from failure
+        self.on_read()
+        return data
 
     def _journal(self, read: Callable[[], Records] | None = None) -> tuple[Records, list[dict[str, Any]], int]:
         """The journal as the backend has it, its records in today's format, the header first, and its version."""

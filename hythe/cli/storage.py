@@ -36,15 +36,21 @@ def open_storage(workspace: Workspace) -> Storage:
             return local.open_storage(None, cli.root, cli.environment)
         # the block may be in the part that cannot be read
         raise_errors(problems)
-    from hythe.cli.backends import open_chosen, remember
+    from hythe.cli.backends import open_chosen
 
     new = configured(workspace, config, old)
     storage = open_chosen(cli, new)
     refuse_change(workspace, config, old, new, storage)
+    workspace.to_remember = lambda: _remember(cli.root, new)
+    return storage
+
+
+def _remember(root: str, chosen: Chosen) -> None:
+    from hythe.cli.backends import remember
+
     # whoever may only read can do so all the same
     with contextlib.suppress(DiagnosticError):
-        remember(cli.root, new)
-    return storage
+        remember(root, chosen)
 
 
 def refuse_change(workspace: Workspace, config: Config, old: Chosen | None, new: Chosen, storage: Storage) -> None:

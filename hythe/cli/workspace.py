@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Workspace:
         """The root variables, once they are known."""
         self.from_plan = False
         """Whether the configuration is that of a saved plan."""
+        self.to_remember: Callable[[], None] | None = None
+        """Notes which backend is used, for when it has answered."""
         self._name: str | None = None
         self._config: Config | None = None
         self._peeked: Config | None = None
@@ -222,6 +224,9 @@ class Workspace:
         if self._store is None:
             name = self.name if self.given_state is None else DEFAULT_WORKSPACE
             self._store = self.store_in(self.storage.backend(name))
+            if self.to_remember is not None:
+                # one that does not answer may be a mistake, and to mend that is no change of backend
+                self._store.on_read = self.to_remember
         return self._store
 
     def store_in(self, backend: Backend) -> StateStore:
