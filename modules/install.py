@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 
 from hythe.diagnostic import Diagnostic, error, has_errors
+from hythe.files import replace_file
 from hythe.modules import lockfile, packages
 from hythe.modules.config import Config, ModuleCall
 from hythe.modules.files import Disk
@@ -132,10 +133,7 @@ class _Installer(Installed):
         text = render_manifest(entries)
         if entries or os.path.isdir(folder):
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".modules.")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, os.path.join(self.root, MANIFEST))
+            replace_file(os.path.join(self.root, MANIFEST), text.encode())
             kept = {os.path.basename(e.directory) for e in entries.values()}
             for name in os.listdir(folder):
                 path = os.path.join(folder, name)

@@ -15,11 +15,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
+from hythe.files import replace_file
 from hythe.modules.blocks import static_text
 from hythe.modules.files import read_text
 from hythe.modules.syntax.tree import Block
@@ -104,13 +104,7 @@ def save(root: str, locked: Mapping[str, str] | None = None, modules: Mapping[st
     text = render(digests if locked is None else locked, pins if modules is None else modules)
     path = os.path.join(root, NAME)
     try:
-        handle, temporary = tempfile.mkstemp(dir=root, prefix=".hythe.lock.")
-        with os.fdopen(handle, "w") as file:
-            os.fchmod(handle, 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
+        replace_file(path, text.encode(), 0o644)
     except OSError as failure:
         raise DiagnosticError(
             error("Lock file not written", f"{path} cannot be written: {failure.strerror}. What was fetched stays.")

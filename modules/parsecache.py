@@ -16,13 +16,13 @@ import os
 import re
 import stat
 import sys
-import tempfile
 import time
 from functools import cache
 
 from hythe import __version__, value
 from hythe.diagnostic import Diagnostic
-from hythe.modules import syntax, working
+from hythe.files import SCRATCH, WORKING_FOLDER, make_working_folder, replace_file, write_scratch
+from hythe.modules import syntax
 from hythe.modules.syntax.tree import Body, Source
 
 LEAST_CHARACTERS = 16 * 1024
@@ -31,7 +31,6 @@ MAX_TOTAL = 64 * 1024 * 1024
 """Bytes of all entries together; an entry takes about four times the bytes of its text."""
 
 _ENTRY = re.compile(r"[0-9a-f]{64}")
-_PREFIX = "new-"
 _ABANDONED = 3600
 _CODE_BYTES = 32
 _KEY_BYTES = 32
@@ -63,7 +62,7 @@ class ParseCache:
 
     @property
     def _folder(self) -> str:
-        return os.path.join(self.root, working.FOLDER, "cache")
+        return os.path.join(self.root, WORKING_FOLDER, "cache")
 
     def _read(self, name: str, key: bytes, source: Source) -> Body | None:
         from hythe.modules.syntax.packed import unpack
@@ -88,10 +87,11 @@ class ParseCache:
             return
         with contextlib.suppress(OSError):
             if os.path.isdir(self.root):
-                working.make_folder(self.root)
+                make_working_folder(self.root)
                 os.makedirs(self._folder, mode=0o700, exist_ok=True)
                 if _own_folder(self._folder):
-                    _replace(os.path.join(self._folder, name), _code(name, key, content) + content)
+                    data = _code(name, key, content) + content
+                    replace_file(os.path.join(self._folder, name), data, durable=False)
                     _make_room(self._folder)
 
 
@@ -179,34 +179,13 @@ def _own_folder(path: str) -> bool:
     return stat.S_ISDIR(told.st_mode) and _own(told)
 
 
-def _temporary(path: str, data: bytes) -> str:
-    handle, name = tempfile.mkstemp(dir=os.path.dirname(path), prefix=_PREFIX)  # mkstemp makes it 0600
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-    except OSError:
-        os.unlink(name)
-        raise
-    return name
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Write a file at once. Raises OSError."""
-    name = _temporary(path, data)
-    try:
-        os.replace(name, path)
-    except OSError:
-        os.unlink(name)
-        raise
-
-
 def _create(path: str, data: bytes) -> None:
     """Write a file at once where there is none; of two who do so, both find the first one's. Raises OSError."""
-    name = _temporary(path, data)
+    scratch = write_scratch(path, data, durable=False)
     try:
-        os.link(name, path)
+        os.link(scratch, path)
     finally:
-        os.unlink(name)
+        os.unlink(scratch)
 
 
 def _make_room(folder: str) -> None:
@@ -216,7 +195,7 @@ def _make_room(folder: str) -> None:
         told = entry.stat(follow_symlinks=False)
         if _ENTRY.fullmatch(entry.name):
             entries.append((told.st_mtime, told.st_size, entry.path))
-        elif entry.name.startswith(_PREFIX) and time.time() - told.st_mtime > _ABANDONED:
+        elif entry.name.startswith(SCRATCH) and time.time() - told.st_mtime > _ABANDONED:
             os.unlink(entry.path)
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):

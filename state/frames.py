@@ -20,10 +20,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hythe.state.backends.disk import Disk, sync_folder, write_all
+from hythe.state.backends.disk import Disk, write_all
 from hythe.state.journal import JournalDamaged
-
-__all__ = ["Content", "JournalFile", "decode_journal", "encode_frame", "sync_folder"]
 
 _HEAD = re.compile(rb"#(\d{1,12}) ([0-9a-f]{8}) ([0-9a-f]{8})\n")
 _LONGEST_HEAD = 40

@@ -8,6 +8,7 @@ import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command, usage_error
+from hythe.cli.confirm import confirmed
 from hythe.cli.context import FAILED, Cli, fail
 from hythe.cli.operate import Operation
 from hythe.cli.plan import has_changes
@@ -73,15 +74,7 @@ def _approved(cli: Cli, plan: Plan) -> bool:
         Mode.DESTROY: "Do you really want to destroy all of this? It cannot be undone.",
         Mode.REFRESH_ONLY: "Do you want the state to be brought up to this?",
     }[plan.mode]
-    cli.say(f"\n{cli.out.paint(question, 'bold')}\n  Only 'yes' will be accepted.\n")
-    answer = cli.ask("  Enter a value: ")
-    if answer is None:
-        raise fail(
-            "Approval needed",
-            "There was no answer, as the input is at its end. Give --auto-approve to apply without asking.",
-        )
-    cli.say()
-    return answer.strip() == "yes"
+    return confirmed(cli, question)
 
 
 _NOT_WITH_PLAN = {"target": (), "exclude": (), "replace": (), "refresh_only": False, "refresh": True}

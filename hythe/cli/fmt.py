@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from hythe.cli import options
 from hythe.cli.arguments import Command, usage_error
 from hythe.cli.context import FAILED, FINE, Cli, fail
+from hythe.files import replace_file
 
 UNFORMATTED = 3
 """Exit code of --check when something would change; OpenTofu's too."""
@@ -144,16 +144,7 @@ def _show(cli: Cli, before: str, after: str, shown: str) -> None:
 def _write(path: str, text: str) -> None:
     """By atomic replace of the file itself, also where a link leads to it; its permissions stay."""
     place = os.path.realpath(path)
-    folder, name = os.path.split(place)
-    scratch = ""
     try:
-        mode = os.stat(place).st_mode & 0o7777
-        handle, scratch = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            os.fchmod(file.fileno(), mode)
-        os.replace(scratch, place)
+        replace_file(place, text.encode(), os.stat(place).st_mode & 0o7777)
     except OSError as failure:
-        if scratch and os.path.exists(scratch):
-            os.unlink(scratch)
         raise fail("File cannot be written", f"{path}: {failure.strerror}. It is as it was.") from failure

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 
 from hythe.cli.context import Cli, fail
-from hythe.modules import working
-from hythe.modules.working import FOLDER
+from hythe.files import WORKING_FOLDER as FOLDER
+from hythe.files import make_working_folder, replace_file
 
 WORKSPACE_FILE = "workspace"
 WORKSPACE_VARIABLE = "HYTHE_WORKSPACE"
@@ -17,7 +15,7 @@ WORKSPACE_VARIABLE = "HYTHE_WORKSPACE"
 def make_folder(root: str) -> None:
     """Make it where it is not there yet. Raises DiagnosticError."""
     try:
-        working.make_folder(root)
+        make_working_folder(root)
     except OSError as failure:
         raise _not_writable(os.path.join(root, FOLDER), failure) from None
 
@@ -37,20 +35,11 @@ def read_kept(root: str, name: str) -> bytes | None:
 def keep(root: str, name: str, data: bytes) -> None:
     """Put a file into the folder by atomic replace, readable only by its owner. Raises DiagnosticError."""
     make_folder(root)
-    folder = os.path.join(root, FOLDER)
-    scratch: str | None = None
+    path = os.path.join(root, FOLDER, name)
     try:
-        handle, scratch = tempfile.mkstemp(dir=folder, prefix=f"{name}.")  # mkstemp makes it 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, os.path.join(folder, name))
+        replace_file(path, data)
     except OSError as failure:
-        if scratch is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)
-        raise _not_writable(folder, failure) from None
+        raise _not_writable(path, failure) from None
 
 
 def drop(root: str, name: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from hythe.cli import options
 from hythe.cli.arguments import Command
+from hythe.cli.confirm import confirmed
 from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.workspace import Workspace
 from hythe.state.lock import Holder
@@ -57,12 +58,10 @@ def _local(cli: Cli, holder: Holder | None) -> int:
 
 
 def _agreed(cli: Cli, holder: Holder | None) -> bool:
-    cli.say(f"\n{cli.out.paint('Do you really want to take the state lock away?', 'bold')}")
+    remarks = [
+        "If that run is still at work, it will stop without recording what it does from now on, and another one",
+        "can begin before it has stopped.",
+    ]
     if holder is not None:
-        cli.say(f"  It is held by {holder}.")
-    cli.say("  If that run is still at work, it will stop without recording what it does from now on, and another one")
-    cli.say("  can begin before it has stopped.\n  Only 'yes' will be accepted.\n")
-    answer = cli.ask("  Enter a value: ")
-    if answer is None:
-        raise fail("Approval needed", "There was no answer, as the input is at its end. Give --force to go without.")
-    return answer.strip() == "yes"
+        remarks.insert(0, f"It is held by {holder}.")
+    return confirmed(cli, "Do you really want to take the state lock away?", *remarks, without="--force")

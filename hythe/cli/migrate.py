@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hythe.cli.backend_block import given_arguments
 from hythe.cli.backends import Chosen, described, open_chosen, remember, remembered
+from hythe.cli.confirm import confirmed
 from hythe.cli.context import Cli, fail
 from hythe.cli.storage import configured, given_before, refuse_change, stranded
 from hythe.diagnostic import DiagnosticError, warning
@@ -128,16 +129,10 @@ def _approve(cli: Cli, old: Chosen, new: Chosen, names: list[str], request: Back
     """Ask, unless that was said before. Raises DiagnosticError when it is not to be."""
     if request.force_copy:
         return
-    hint = "Give --force-copy to copy without asking."
     if not request.ask:
-        raise fail("Approval needed", f"--input=false forbids asking whether states may be copied. {hint}")
+        raise fail("Approval needed", "--input=false forbids asking whether states may be copied. Give --force-copy.")
     states = "the state" if len(names) == 1 else f"{len(names):,} states"
     question = f"Do you want to copy {states} ({', '.join(names)}) from {described(old)} to {described(new)}?"
-    cli.say(f"\n{cli.out.paint(question, 'bold')}\n  Only 'yes' will be accepted.\n")
-    answer = cli.ask("  Enter a value: ")
-    if answer is None:
-        raise fail("Approval needed", f"There was no answer, as the input is at its end. {hint}")
-    cli.say()
-    if answer.strip() != "yes":
+    if not confirmed(cli, question, without="--force-copy"):
         text = "Nothing was copied, and the state is where it was. `hythe init --reconfigure` goes on without copying."
         raise fail("Migration cancelled", text)

@@ -11,9 +11,6 @@ a sealed document (see :mod:`hythe.state.encryption.sealing`) that holds all of 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from hashlib import sha256
@@ -23,6 +20,7 @@ import orjson
 
 from hythe.cli.context import fail
 from hythe.diagnostic import Range
+from hythe.files import replace_file
 from hythe.planner.plan import Action, Cause, Change, ConfigSnapshot, Disruption, Mode, OutputChange, Plan
 from hythe.state.codec import SEALED, decode_value, encode_value
 from hythe.value import parse_type_text
@@ -146,19 +144,9 @@ def write_plan(plan: Plan, path: str, target: Target | None = None) -> None:
     data = encode_plan(plan)
     if target is not None and target.seals:
         data = target.close(data, "plan", [("lineage", plan.lineage), ("serial", plan.serial)])[0] + b"\n"
-    folder = os.path.dirname(os.path.abspath(path))
-    scratch: str | None = None
     try:
-        handle, scratch = tempfile.mkstemp(dir=folder, prefix=".hythe-plan-")  # mkstemp makes it 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
+        replace_file(path, data)
     except OSError as failure:
-        if scratch is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)
         raise fail("Plan not saved", f"The plan cannot be written to {path}: {failure.strerror}.") from None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from hythe.files import sync_folder
+
 
 class Disk:
     """The machine's file system. Every method raises OSError. Files are made for their owner only (0600)."""
@@ -84,15 +86,6 @@ class Disk:
     def sync_folder(self, path: str) -> None:
         """Make the names in the folder that ``path`` is in durable."""
         sync_folder(path)
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in the folder that ``path`` is in durable. Raises OSError."""
-    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def write_all(disk: Disk, file: int, data: bytes, at: int) -> int:

@@ -12,8 +12,8 @@ import re
 import shutil
 from dataclasses import dataclass
 
+from hythe.files import sync_folder
 from hythe.state.backends.base import Version
-from hythe.state.backends.disk import Disk
 
 KEPT = 10
 """How many versions are kept: a day of work on one project, and few enough to be listed on a screen."""
@@ -63,7 +63,7 @@ class Versions:
         except OSError:
             # file systems without hard links get a copy
             self._copy(path, target)
-        Disk().sync_folder(target)
+        sync_folder(target)
 
     def prune(self) -> None:
         """Remove the oldest of those that are too many, or too much together."""

@@ -19,10 +19,9 @@ from urllib.parse import quote
 
 import orjson
 
-from hythe.state.backends.disk import Disk
+from hythe.files import WORKING_FOLDER, make_working_folder, replace_file
 
-FOLDER = os.path.join(".hythe", "http")
-_IGNORE = "# Hythe's working folder: nothing in it belongs into version control.\n*\n"
+FOLDER = os.path.join(WORKING_FOLDER, "http")
 _MOST_LOCKS = 20
 
 
@@ -124,28 +123,13 @@ class Names:
 
 def make_folder(root: str) -> None:
     """Make ``.hythe/http`` below ``root``, kept out of version control. Raises OSError."""
-    above = os.path.join(root, os.path.dirname(FOLDER))
-    if not os.path.isdir(above):
-        os.makedirs(above, mode=0o700, exist_ok=True)
-        with (
-            contextlib.suppress(FileExistsError),
-            open(os.path.join(above, ".gitignore"), "x", encoding="utf-8") as out,
-        ):
-            out.write(_IGNORE)
+    make_working_folder(root)
     os.makedirs(os.path.join(root, FOLDER), mode=0o700, exist_ok=True)
 
 
 def save(path: str, told: dict[str, Any]) -> None:
     """Replace a file at once, durably. Raises OSError."""
-    fresh = f"{path}.{os.getpid()}.new"
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, orjson.dumps(told) + b"\n")
-        os.fsync(file)
-    finally:
-        os.close(file)
-    os.replace(fresh, path)
-    Disk().sync_folder(path)
+    replace_file(path, orjson.dumps(told) + b"\n")
 
 
 def _load(path: str) -> dict[str, Any]:

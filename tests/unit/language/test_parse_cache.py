@@ -217,7 +217,7 @@ def test_what_was_used_longest_ago_is_dropped(root: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(parsecache, "MAX_TOTAL", size * 3 - 1)
     cache.parse(TEXT + "\n", "main.hcl")
     (second,) = [p for p in entries(root) if p != first]
-    abandoned, fresh = (first.parent / name for name in ("new-1", "new-2"))
+    abandoned, fresh = (first.parent / name for name in (".new-1", ".new-2"))
     for path in (abandoned, fresh):
         path.write_text("")
     os.utime(abandoned, (0, 0))
