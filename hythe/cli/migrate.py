@@ -52,6 +52,8 @@ def prepare(workspace: Workspace, request: BackendRequest) -> None:
         refuse_change(workspace, config, old, new, storage)
     elif old is not None or stranded(workspace, storage):
         _migrate(workspace, old or Chosen("local"), new, storage, request)
+    # one that does not answer may be a mistake, and to mend that must be no change of backend
+    workspace.store_in(storage.backend(workspace.name)).read()
     remember(workspace.root, new)
 
 

@@ -220,3 +220,15 @@ def test_numbers_are_text_where_text_is_wanted(terminal: Any, shelf: Any) -> Non
 )
 def test_passwords_in_addresses(text: str, shown: str) -> None:
     assert backends.without_passwords(text) == shown
+
+
+@pytest.mark.parametrize("command", [("init",), ("plan",), ("state", "list")])
+def test_a_place_that_never_answered_is_none_to_move_away_from(terminal: Any, command: tuple[str, ...]) -> None:
+    # nobody listens at port 1
+    block = '  backend "http" {\n    address   = "http://127.0.0.1:1/state"\n    retry_max = 0\n  }\n'
+    terminal.write(f"hythe {{\n{block}}}\n{VALUE}")
+    assert "127.0.0.1:1" in terminal.refused(*command)
+    terminal.write(local('"right.json"'))
+    terminal.fine("init")
+    terminal.fine("apply", "--auto-approve")
+    assert (terminal.folder / "right.json").exists()
