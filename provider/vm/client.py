@@ -7,6 +7,7 @@ is imported with the first call, as it has no wheel and Hythe works without it w
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -169,8 +170,8 @@ def _binding() -> Any:
             error(
                 "libvirt's Python binding is missing",
                 "Virtual machines need libvirt-python, which is not installed here (containers work without). Install "
-                "what it is made with, and then it: `sudo apt-get install libvirt-dev pkg-config gcc python3-dev` and "
-                "`pip install 'hythe[vm]'`.",
+                "what it is made with, and then it, for the Python that runs Hythe: `sudo apt-get install libvirt-dev "
+                f"pkg-config gcc python3-dev` and `{sys.executable} -m pip install 'libvirt-python>=9'`.",
             )
         ) from failure
     global _quiet

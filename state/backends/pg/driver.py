@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 from hythe.diagnostic import DiagnosticError, error
@@ -13,8 +14,8 @@ def load() -> ModuleType:
         import psycopg
     except ImportError as failure:
         text = (
-            f'The backend "pg" needs psycopg with libpq, which cannot be loaded here ({failure}). Install it with '
-            "`pip install 'hythe[pg]'`."
+            f'The backend "pg" needs psycopg with libpq, which cannot be loaded here ({failure}). Install it for the '
+            f"Python that runs Hythe: `{sys.executable} -m pip install 'psycopg[binary]>=3.2'`."
         )
         raise DiagnosticError(error("PostgreSQL's client library is missing", text)) from failure
     return psycopg
