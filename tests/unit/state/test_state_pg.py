@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -132,7 +133,7 @@ def test_a_place_is_the_same_whatever_the_password_and_the_spelling() -> None:
 
 def test_a_missing_library_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DiagnosticError, match=r"pip install 'hythe\[pg\]'"):
+    with pytest.raises(DiagnosticError, match=rf"{re.escape(sys.executable)} -m pip install 'psycopg\[binary\]"):
         open_storage(Settings(), "/", {})
 
 
