@@ -15,7 +15,6 @@ import pytest
 
 from hythe.state.model import InstanceState
 
-
 _MACHINES = (
     "live/fleet/",
     "live/vm/",

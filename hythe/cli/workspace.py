@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -466,22 +465,3 @@ def _mark_sensitive(values: Mapping[str, Value], names: Sequence[str]) -> dict[s
     from hythe.value import Sensitive
 
     return {n: Sensitive(v) if n in names else v for n, v in values.items()}
-
-
-def has_configuration(cli: Cli) -> bool:
-    """Whether the folder holds a configuration. Raises DiagnosticError when it cannot be listed."""
-    from hythe.modules.files import is_configuration
-
-    try:
-        return any(map(is_configuration, os.listdir(cli.root)))
-    except OSError as failure:
-        raise fail("Folder not readable", f"{cli.root} cannot be listed: {failure.strerror}.") from None
-
-
-def require_folder(cli: Cli) -> None:
-    """Refuse to work in a folder without configuration. Raises DiagnosticError."""
-    if not has_configuration(cli):
-        raise fail(
-            "No configuration files",
-            f"There is no configuration (*.hcl) in {cli.root}. Write one there, or name another folder with --chdir.",
-        )
