@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from hythe.cli.context import Cli, fail
-from hythe.modules.files import is_configuration
+from hythe.modules.files import configuration_names
 
 _COMPOSE = {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"}
 
@@ -13,7 +13,7 @@ _COMPOSE = {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compos
 def has_configuration(cli: Cli) -> bool:
     """Whether the folder holds a configuration. Raises DiagnosticError when it cannot be listed."""
     try:
-        return any(map(is_configuration, os.listdir(cli.root)))
+        return bool(configuration_names(cli.root))
     except OSError as failure:
         raise fail("Folder not readable", f"{cli.root} cannot be listed: {failure.strerror}.") from None
 
