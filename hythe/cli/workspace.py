@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import Cli, fail, raise_errors
@@ -408,26 +408,39 @@ class Workspace:
         writing = store.begin(loaded, _COMMANDS[plan.mode.value])
         settled.record(writing)
         learnt: dict[str, str] = {}
-        result = apply(
-            plan,
-            writing,
-            session.registry,
-            session.hosts,
-            evaluator,
-            project=session.project,
-            base_dir=session.config.root,
-            lock=session.lock,
-            remember_lock=learnt.__setitem__,
-            parallelism=session.parallelism,
-            stop=stop,
-            sink=session.sink,
-        )
+        with _watched(store, session.sink, stop):
+            result = apply(
+                plan,
+                writing,
+                session.registry,
+                session.hosts,
+                evaluator,
+                project=session.project,
+                base_dir=session.config.root,
+                lock=session.lock,
+                remember_lock=learnt.__setitem__,
+                parallelism=session.parallelism,
+                stop=stop,
+                sink=session.sink,
+            )
         if learnt.items() - session.lock.items():
             try:
                 lockfile.save(self.root, {**session.lock, **learnt})
             except DiagnosticError as failure:
                 result.diagnostics += failure.diagnostics
         return result
+
+
+def _watched(store: StateStore, sink: Sink, stop: StopSignal) -> AbstractContextManager[None]:
+    """Meanwhile the user hears when the state's server is waited for, and ends that with whatever runs."""
+    import time
+
+    from hythe.event import Notice
+
+    waiting = store.backend.waiting
+    if waiting is None:
+        return nullcontext()
+    return waiting.watched(lambda text: sink(Notice(time.time(), warning("State server", text))), stop.hard)
 
 
 def plan_options(request: PlanRequest) -> PlanOptions:
