@@ -47,9 +47,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _group(name: str) -> str:
     if name.startswith(_MACHINES):
         return "machines"
-    if name.startswith("live/") and not name.startswith("live/state/"):
-        return "engines"
-    return name
+    if name.startswith("live/state/"):
+        # a server for each folder
+        return name.rpartition("/")[0]
+    return "engines" if name.startswith("live/") else name
 
 
 class Shell:
