@@ -14,7 +14,7 @@ from hythe.address import Address, Key, ModulePath, format_path
 from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
-from hythe.modules.language.scope import Scope
+from hythe.modules.language.scope import Scope, SharedValues
 from hythe.planner import ephemeral, modules
 from hythe.planner.exposure import plain, references_in
 from hythe.planner.lazy import Block, Calls, Computed, Kinds, Names
@@ -113,6 +113,9 @@ class Evaluation:
         self._outputs: dict[str, Elements] = {}
         self._opened: dict[tuple[NodeId, Key], Elements] = {}
         self._children: dict[tuple[str, Key], Evaluation] = {}
+        # during apply values become known, so that none is shared there
+        self._shared_values: SharedValues | None = {} if shared.keep_unknown else None
+        self.outputs = Computed(self.output, module.outputs)
         self.roots = self._make_roots()
 
     def _make_roots(self) -> dict[str, Value]:
@@ -177,7 +180,13 @@ class Evaluation:
     def scope(self, address: str | None = None, **more: Value) -> Scope:
         """A scope over the module's names and ``more`` roots."""
         roots = {**self.roots, **more} if more else self.roots
-        return Scope(roots, self.shared.environment, diagnostics=self.diagnostics, address=address)
+        return Scope(
+            roots,
+            self.shared.environment,
+            diagnostics=self.diagnostics,
+            address=address,
+            shared=self._shared_values if more else None,
+        )
 
     def local(self, name: str) -> Elements:
         """A local value with its reads."""

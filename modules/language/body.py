@@ -43,7 +43,7 @@ class CompiledAttribute:
         self.node = node
         self.name = node.name
         self.spec = spec
-        self.compiled = compile_expression(node.expression, source)
+        self.compiled = compile_expression(node.expression, source, repeated=True)
 
     @property
     def constant(self) -> bool:

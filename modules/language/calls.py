@@ -14,6 +14,8 @@ from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
 from hythe.value import ANY, BOOL, Unknown, Value, is_known, is_null, mark, unmark, unmark_deep
 
+_NOTHING: frozenset[type] = frozenset()
+
 
 def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     """``name(args)``, the last argument expanded where it ends in ``...``."""
@@ -21,35 +23,61 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     if name in ("try", "can"):
         args = tuple(compiler.compile(arg).strict() for arg in node.args)
         return _compile_try(node, args, compiler) if name == "try" else _compile_can(node, args, compiler)
-    codes = [compiler.compile(arg) for arg in node.args]
-    args = tuple(code.strict() for code in codes)
+    args = tuple(compiler.compile(arg).strict() for arg in node.args)
     source = compiler.source
-    expand = node.expand
-
+    steps: tuple[tuple[Run, frozenset[type]], ...] = tuple((arg, _NOTHING) for arg in args)
     found: registry.Function | None = None
+    checked = False  # whether as many arguments are given as the function takes
+
+    def find(scope: Scope) -> registry.Function | None:
+        """Look the function up when it is first called, as its family may have to be imported."""
+        nonlocal found, steps, checked
+        found = registry.lookup(name)
+        if found is None:
+            scope.report(source, node, "Call to unknown function", _unknown(name))
+        elif not node.expand and found.takes(len(args)):
+            steps = tuple((arg, param.ready) for arg, param in zip(args, found.params_for(len(args)), strict=True))
+            checked = True
+        return found
 
     def run(scope: Scope) -> Value:
-        nonlocal found
         diagnostics = scope.diagnostics
         before = len(diagnostics)
-        values = [arg(scope) for arg in args]
-        if found is None:
-            found = registry.lookup(name)
-            if found is None:
-                return scope.report(source, node, "Call to unknown function", _unknown(name))
-        if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
+        values: list[Value] = []
+        ready = checked
+        for arg, classes in steps:
+            value = arg(scope)
+            values.append(value)
+            if type(value) not in classes:
+                ready = False
+        function = found or find(scope)
+        if function is None or (len(diagnostics) > before and any(d.is_error for d in diagnostics[before:])):
             return Unknown(ANY)
-        if not expand:
-            return _invoke(node, found, values, scope, source)
-        expanded = _expand(values.pop(), scope, source, node)
-        if expanded is None:
-            return Unknown(ANY)
-        last, marks = expanded
-        if last is None:
-            return mark(Unknown(ANY), marks)
-        return mark(_invoke(node, found, [*values, *last], scope, source), marks)
+        if node.expand:
+            return _invoke_expanded(node, function, values, scope, source)
+        try:
+            return registry.call_function(function, values, scope.env or _default_environment(), ready=ready)
+        except FunctionError as exc:
+            return _failed(node, exc, scope, source)
 
     return Code(run)
+
+
+def _invoke_expanded(
+    node: tree.Call, function: registry.Function, values: list[Value], scope: Scope, source: tree.Source
+) -> Value:
+    """A call whose last argument stands for as many as it has elements."""
+    expanded = _expand(values.pop(), scope, source, node)
+    if expanded is None:
+        return Unknown(ANY)
+    last, marks = expanded
+    if last is None:
+        return mark(Unknown(ANY), marks)
+    try:
+        result = registry.call_function(function, [*values, *last], scope.env or _default_environment())
+    except FunctionError as exc:
+        result = _failed(node, exc, scope, source)
+    return mark(result, marks)
 
 
 def _unknown(name: str) -> str:
@@ -87,24 +115,16 @@ def _expand(
     return None
 
 
-def _invoke(node: tree.Call, found: registry.Function, values: list[Value], scope: Scope, source: tree.Source) -> Value:
-    env = scope.env if scope.env is not None else _default_environment()
-    try:
-        return registry.call_function(found, values, env)
-    except FunctionError as exc:
-        name = node.name.removeprefix("core::")
-        index = exc.argument_index
-        if index is None or not node.args:
-            return scope.report(
-                source, node, "Error in function call", _sentence(f'Call to function "{name}" failed: {exc}')
-            )
-        place = node.args[min(index, len(node.args) - 1)]
-        return scope.report(
-            source,
-            place,
-            "Invalid function argument",
-            _sentence(f'Invalid value for argument {index + 1} of function "{name}": {exc}'),
-        )
+def _failed(node: tree.Call, failure: FunctionError, scope: Scope, source: tree.Source) -> Value:
+    """Report why a call has no result, at the argument to blame where there is one."""
+    name = node.name.removeprefix("core::")
+    index = failure.argument_index
+    if index is None or not node.args:
+        detail = _sentence(f'Call to function "{name}" failed: {failure}')
+        return scope.report(source, node, "Error in function call", detail)
+    place = node.args[min(index, len(node.args) - 1)]
+    detail = _sentence(f'Invalid value for argument {index + 1} of function "{name}": {failure}')
+    return scope.report(source, place, "Invalid function argument", detail)
 
 
 def _sentence(text: str) -> str:

@@ -20,6 +20,7 @@ from hythe.modules.language.constructors import (
     compile_splat_item,
     compile_tuple,
 )
+from hythe.modules.language.hoisting import Shareable
 from hythe.modules.language.operators import compile_binary, compile_unary
 from hythe.modules.language.references import Traversal, references
 from hythe.modules.language.scope import Scope
@@ -76,6 +77,20 @@ class ExpressionCompiler:
             if not scope.diagnostics:  # an error is reported when evaluated, not here
                 return constant(value)
         return code
+
+
+class RepeatedCompiler(ExpressionCompiler):
+    """Compiles expressions that many instances evaluate: what is the same for all of them is evaluated once."""
+
+    __slots__ = ()
+
+    def compile(self, node: tree.Expression) -> Code:
+        """The code of a node, with as large parts as possible shared between instances."""
+        shareable = Shareable.of(node)
+        if shareable is None:
+            return super().compile(node)
+        code = ExpressionCompiler(self.source).compile(node)
+        return code if code.constant else shareable.code(code)
 
 
 class Compiled:
@@ -137,10 +152,13 @@ def _report_depth(expr: tree.Expression, source: tree.Source, scope: Scope) -> U
     return Unknown(ANY)
 
 
-def compile_expression(expr: tree.Expression, source: tree.Source) -> Compiled:
-    """Compile an expression of a file. Never fails: what is wrong is reported on evaluation."""
+def compile_expression(expr: tree.Expression, source: tree.Source, *, repeated: bool = False) -> Compiled:
+    """Compile an expression of a file. Never fails: what is wrong is reported on evaluation.
+
+    ``repeated``: many instances will evaluate it, and may share what is the same for all of them.
+    """
     try:
-        code = ExpressionCompiler(source).compile(expr)
+        code = (RepeatedCompiler if repeated else ExpressionCompiler)(source).compile(expr)
     except RecursionError:
         code = Code(_failing(expr, source))
     return Compiled(expr, source, code)

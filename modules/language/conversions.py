@@ -121,13 +121,13 @@ _CLASSES: Mapping[Type, frozenset[type]] = {
 
 def _to_list(value: Value, target: Type, path: Path) -> Value:
     element = target.element or ANY
+    if type(value) is tuple and element in _CLASSES and _CLASSES[element].issuperset(map(type, value)):
+        return List(value, element)  # nothing in it needs to be converted
     if isinstance(value, List) and (value.element is element or element is ANY) and not _has_optional(element):
         return value
     if isinstance(value, Set) and len(value) > 1 and not is_known(value):
         # unknown elements may turn out to be the same, so there is no telling how many there are
         return Unknown(list_of(_type_of_absent(value.element, element, path)))
-    if type(value) is tuple and element in _CLASSES and _CLASSES[element].issuperset(map(type, value)):
-        return List(value, element)  # nothing in it needs to be converted
     items, found = _elements(value, target, path)
     return List(items, found)
 

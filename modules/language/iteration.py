@@ -118,11 +118,14 @@ class Loop:
         """Bind each pair in ``child`` in turn, yielding its key."""
         names = child.locals
         key_name, value_name = self._key, self._value
-        for key, value in pairs:
-            if key_name is not None:
+        if key_name is None:
+            for key, names[value_name] in pairs:
+                yield key
+        else:
+            for key, value in pairs:
                 names[key_name] = key
-            names[value_name] = value
-            yield key
+                names[value_name] = value
+                yield key
 
     def bind_unknown(self, scope: Scope) -> Scope:
         """A scope in which key and element are unknown, to check what does not depend on them."""

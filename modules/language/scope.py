@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hythe.diagnostic import Diagnostic, did_you_mean, error
 from hythe.modules.syntax.tree import Node, Source
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAX_ITERATIONS = 10_000_000
 """Iterations that one outermost ``for`` may take, the nested ones included."""
 
+SharedValues: TypeAlias = "dict[object, tuple[Value, frozenset[str] | None]]"
+"""Values that instances share, by the code that gives them, with what was read for each (None: cannot be shared)."""
+
 _MISSING = object()
 
 
@@ -25,10 +28,11 @@ class Scope:
     ``locals`` holds the names that an enclosing ``for`` or ``dynamic`` block binds, which win.
     Evaluation adds the addresses of the instances it read to ``reads`` and its findings to
     ``diagnostics``; ``address`` is the instance being evaluated and is put on each finding.
-    ``source`` is the file for code that has no own (compiled expressions bring theirs).
+    ``source`` is the file for code that has no own (compiled expressions bring theirs). ``shared``
+    is where values are kept that are the same for all instances; None keeps none.
     """
 
-    __slots__ = ("address", "budget", "diagnostics", "env", "locals", "reads", "roots", "source")
+    __slots__ = ("address", "budget", "diagnostics", "env", "locals", "reads", "roots", "shared", "source")
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Scope:
         diagnostics: list[Diagnostic] | None = None,
         source: Source | None = None,
         address: str | None = None,
+        shared: SharedValues | None = None,
     ) -> None:
         self.roots = roots
         self.locals: dict[str, Value | Lazy] = {}
@@ -47,38 +52,39 @@ class Scope:
         self.diagnostics: list[Diagnostic] = [] if diagnostics is None else diagnostics
         self.source = source
         self.address = address
+        self.shared = shared
         self.budget: list[int] | None = None
 
-    def _copy(self) -> Scope:
+    def _copy(self, reads: set[str], diagnostics: list[Diagnostic]) -> Scope:
         new = Scope.__new__(Scope)
-        new.roots, new.locals, new.env = self.roots, self.locals, self.env
-        new.reads, new.diagnostics = self.reads, self.diagnostics
-        new.source, new.address, new.budget = self.source, self.address, self.budget
+        new.roots = self.roots
+        new.locals = self.locals
+        new.env = self.env
+        new.reads = reads
+        new.diagnostics = diagnostics
+        new.source = self.source
+        new.address = self.address
+        new.shared = self.shared
+        new.budget = self.budget
         return new
 
     def child(self, names: Mapping[str, Value | Lazy]) -> Scope:
         """A scope with more names, sharing the recorders of this one."""
-        new = self._copy()
+        new = self._copy(self.reads, self.diagnostics)
         new.locals = {**self.locals, **names}
         return new
 
     def recording(self, reads: set[str]) -> Scope:
         """The same names, with what is read noted in ``reads`` instead."""
-        new = self._copy()
-        new.reads = reads
-        return new
+        return self._copy(reads, self.diagnostics)
 
     def captured(self) -> Scope:
         """The same names and ``reads``, with a list of diagnostics of its own."""
-        new = self._copy()
-        new.diagnostics = []
-        return new
+        return self._copy(self.reads, [])
 
     def discarding(self) -> Scope:
         """The same names, with recorders of its own: for what must leave no trace here."""
-        new = self.captured()
-        new.reads = set()
-        return new
+        return self._copy(set(), [])
 
     def names(self) -> Iterator[str]:
         """All names that an expression may begin with here."""

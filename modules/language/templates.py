@@ -24,19 +24,18 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
     if all(part.constant and type(part.value) is str for part in parts):
         return constant("".join(part.value for part in parts))
     source = compiler.source
-    pairs = tuple(
-        (part.value if part.constant and type(part.value) is str else None, part.strict(), own)
-        for part, own in zip(parts, node.parts, strict=True)
+    literals = [part.value if part.constant and type(part.value) is str else "" for part in parts]
+    holes = tuple(
+        (index, part.strict(), own)
+        for index, (part, own) in enumerate(zip(parts, node.parts, strict=True))
+        if not (part.constant and type(part.value) is str)
     )
 
     def run(scope: Scope) -> Value:
-        texts: list[str] = []
+        texts = literals.copy()
         marks = _NO_MARKS
         known = True
-        for literal, part, own in pairs:
-            if literal is not None:
-                texts.append(literal)
-                continue
+        for index, part, own in holes:
             value = part(scope)
             if type(value) is int:
                 value = str(value)
@@ -48,10 +47,8 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
                 if value is None:
                     known = False
                     continue
-            texts.append(value)
-        if not known:
-            return mark(Unknown(STRING), marks)
-        text = _joined(texts, scope, source, node)
+            texts[index] = value
+        text = _joined(texts, scope, source, node) if known else Unknown(STRING)
         return mark(text, marks) if marks else text
 
     return Code(run, pure=all(part.pure for part in parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from hythe.diagnostic import did_you_mean
@@ -80,10 +81,9 @@ def compile_get_attr(node: tree.GetAttr, compiler: Compiler) -> Code:
 
     def run(scope: Scope) -> Value:
         value = base(scope)
-        if isinstance(value, dict) and not isinstance(value, Map):
-            found = value.get(name, _MISSING)
-            if found is not _MISSING:
-                return found
+        if type(value) is dict or type(value) is Instance:
+            if name in value:
+                return value[name]  # type: ignore[index]
         elif isinstance(value, Lazy):
             try:
                 return value.get(name, scope.reads)
@@ -98,28 +98,21 @@ def _root_attribute(root: tree.Variable, node: tree.GetAttr, source: tree.Source
     """``each.key``, ``local.name``: what most references are, in one step."""
     root_name, name = root.name, node.name
 
-    def run(scope: Scope) -> Value:
-        names = scope.locals
-        if root_name in names:
-            value = names[root_name]
-        elif root_name in scope.roots:
-            value = scope.roots[root_name]
-        else:
-            value = scope.report_unknown_name(source, root, root_name)
+    def read(forcing: bool, scope: Scope) -> Value:
+        names = scope.locals if root_name in scope.locals else scope.roots
+        value = names[root_name] if root_name in names else scope.report_unknown_name(source, root, root_name)
         if type(value) is dict and name in value:
-            return value[name]
-        if isinstance(value, Lazy):
+            found = value[name]
+        elif isinstance(value, Lazy):
             try:
-                return value.get(name, scope.reads)
+                found = value.get(name, scope.reads)
             except KeyError:
                 return _missing_lazy(value, name, scope, source, node)
-        return get_attribute(value, name, scope, source, node)
+        else:
+            found = get_attribute(value, name, scope, source, node)
+        return found.force(scope.reads) if forcing and isinstance(found, Lazy) else found
 
-    def forced(scope: Scope) -> Value:
-        value = run(scope)
-        return value.force(scope.reads) if isinstance(value, Lazy) else value
-
-    return Code(run, lazy=True, forced=forced)
+    return Code(partial(read, False), lazy=True, forced=partial(read, True))
 
 
 def _missing_lazy(value: Lazy, name: str | int, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
@@ -199,7 +192,8 @@ def compile_index(node: tree.Index, compiler: Compiler) -> Code:
 
     def run(scope: Scope) -> Value:
         value = base(scope)
-        return get_index(value, key_run(scope), scope, source, node)
+        key = key_run(scope)
+        return value[key] if _has(value, key) else get_index(value, key, scope, source, node)
 
     return Code(run, lazy=inner.lazy, pure=inner.pure and key_code.pure)
 
@@ -212,11 +206,19 @@ def _literal_index(base: Run, key: str | int, source: tree.Source, node: tree.In
                 return value.get(key, scope.reads)
             except KeyError:
                 pass
-        elif (type(value) is dict or type(value) is Map) and key in value:
-            return value[str(key)]
+        elif _has(value, key):
+            return value[key]
         return get_index(value, key, scope, source, node)
 
     return run
+
+
+def _has(value: Value, key: Value) -> bool:
+    """Whether the key, without any conversion or marks, is one of a known collection."""
+    kind = type(value)
+    if kind is dict or kind is Map:
+        return type(key) is str and key in value
+    return (kind is tuple or kind is List) and type(key) is int and 0 <= key < len(value)
 
 
 def get_index(value: Value, key: Value, scope: Scope, source: tree.Source, node: tree.Node) -> Value:

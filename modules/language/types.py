@@ -49,6 +49,12 @@ def type_of(value: Value) -> Type:
     known = _OF_CLASS.get(type(value))
     if known is not None:
         return known
+    if isinstance(value, tuple):
+        return tuple_of(map(type_of, value))
+    if isinstance(value, Map):
+        return map_of(value.element)
+    if isinstance(value, dict):
+        return object_of(dict(zip(value, map(type_of, value.values()), strict=True)))
     if isinstance(value, Marked):
         return type_of(value.value)
     if isinstance(value, (Unknown, Null)):
@@ -57,11 +63,7 @@ def type_of(value: Value) -> Type:
         return list_of(value.element)
     if isinstance(value, Set):
         return set_of(value.element)
-    if isinstance(value, Map):
-        return map_of(value.element)
-    if isinstance(value, dict):
-        return object_of({name: type_of(item) for name, item in value.items()})
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, list):
         return tuple_of(map(type_of, value))
     # what is left are references, of which only their owner knows the attributes
     return ANY
