@@ -48,22 +48,22 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
                     known = False
                     continue
             texts[index] = value
-        text = _joined(texts, scope, source, node) if known else Unknown(STRING)
+        if not known:
+            return mark(Unknown(STRING), marks)
+        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
         return mark(text, marks) if marks else text
 
     return Code(run, pure=all(part.pure for part in parts))
 
 
-def _joined(texts: list[str], scope: Scope, source: tree.Source, node: tree.Node) -> Value:
-    if sum(map(len, texts)) > MAX_LENGTH:
-        scope.report(
-            source,
-            node,
-            "Template result too long",
-            f"The text would have more than {MAX_LENGTH:,} characters. Put large contents into a file instead.",
-        )
-        return Unknown(STRING)
-    return "".join(texts)
+def _too_long(scope: Scope, source: tree.Source, node: tree.Node) -> Value:
+    scope.report(
+        source,
+        node,
+        "Template result too long",
+        f"The text would have more than {MAX_LENGTH:,} characters. Put large contents into a file instead.",
+    )
+    return Unknown(STRING)
 
 
 def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) -> str | None:
@@ -117,6 +117,9 @@ def compile_template_for(node: tree.TemplateFor, compiler: Compiler) -> Code:
                 texts.append(value)
             else:
                 known = False
-        return mark(_joined(texts, scope, source, node) if known else Unknown(STRING), marks)
+        if not known:
+            return mark(Unknown(STRING), marks)
+        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
+        return mark(text, marks)
 
     return Code(run)

@@ -131,16 +131,22 @@ def _concat_type(args: Sequence[Value]) -> Type:
 def concat(*args: Value, returns: Type) -> Value:
     marks: frozenset[str] = frozenset()
     items: list[Value] = []
+    as_list = returns.name == "list"
     for arg in args:
         plain, more = unmark(arg)
         marks |= more
-        items.extend(conversions.convert(plain, returns) if returns.name == "list" else plain)
-    return mark(List(items, returns.element or ANY) if returns.name == "list" else tuple(items), marks)
+        items += conversions.convert(plain, returns) if as_list else plain
+    return mark(List(items, returns.element or ANY) if as_list else tuple(items), marks)
+
+
+_OBJECT_ONLY = frozenset({dict})
+_SOME_OBJECT = object_of({})
+"""Stands for the type of known objects merged, of which it only matters that it is no map."""
 
 
 def _merge_type(args: Sequence[Value]) -> Type:
-    if not args:
-        return object_of({})
+    if _OBJECT_ONLY.issuperset(map(type, args)):
+        return _SOME_OBJECT
     kinds = [types.type_of(arg) for arg in args]
     if ANY in kinds:
         return ANY

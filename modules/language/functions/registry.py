@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hythe.modules.language import conversions
@@ -158,16 +157,16 @@ class Param:
     allow_marked: bool = False
     dynamic: bool = False
     description: str = ""
+    ready: Classes = field(init=False, repr=False, compare=False)
+    """The classes of arguments that are taken as they are: their values are of the parameter's type, known and not
+    null, and have no mark that it does not want."""
 
-    @cached_property
-    def ready(self) -> Classes:
-        """The classes of arguments that are taken as they are.
-
-        Their values are of the parameter's type, known and not null, and have no mark that it does not want.
-        """
-        if self.type is not ANY:
-            return frozenset(kind for kind, exact in _EXACT.items() if exact is self.type)
-        return frozenset(_EXACT) | (_PLAIN_COLLECTIONS if self.allow_marked else frozenset())
+    def __post_init__(self) -> None:
+        """Find out what is ``ready``."""
+        ready = frozenset(kind for kind, exact in _EXACT.items() if self.type in (exact, ANY))
+        if self.type is ANY and self.allow_marked:
+            ready |= _PLAIN_COLLECTIONS
+        object.__setattr__(self, "ready", ready)
 
 
 Returns = Type | Callable[[Sequence[Value]], Type]
@@ -191,11 +190,12 @@ class Function:
     keywords: frozenset[str] = frozenset()
     accepting: dict[int, tuple[Param, ...]] = field(default_factory=dict, repr=False, compare=False)
     """The parameters that so many arguments go to, as far as they were asked for."""
+    simple: bool = field(init=False, repr=False, compare=False)
+    """Whether there is nothing to a call but the arguments: no keywords, and always the same type of result."""
 
-    @cached_property
-    def simple(self) -> bool:
-        """Whether there is nothing to a call but the arguments: no keywords, and always the same result type."""
-        return not self.keywords and not callable(self.returns)
+    def __post_init__(self) -> None:
+        """Find out whether it is ``simple``."""
+        object.__setattr__(self, "simple", not self.keywords and not callable(self.returns))
 
     def params_for(self, count: int) -> tuple[Param, ...]:
         """The parameter of each of ``count`` arguments. Raises FunctionError when that is no number of them."""
@@ -313,17 +313,17 @@ def call_function(found: Function, args: Sequence[Value], env: Environment, *, r
 
 def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
     """The rules of a call: conversion, nulls, unknown arguments, and marks."""
-    converted: list[Value] = []
+    converted = list(args)
     marks: frozenset[str] = frozenset()
     undetermined = unknown = False
-    for index, (arg, param) in enumerate(zip(args, found.params_for(len(args)), strict=True)):
+    for index, param in enumerate(found.params_for(len(args))):
+        arg = args[index]
         kind = type(arg)
         if kind in param.ready or (param.type is ANY and kind in _PLAIN_COLLECTIONS and not is_marked(arg)):
-            converted.append(arg)
             continue
         value, more = _accept(arg, param, index)
         marks |= more
-        converted.append(value)
+        converted[index] = value
         plain = value.value if type(value) is Marked else value
         if type(plain) is Unknown:
             unknown = unknown or not param.allow_unknown
