@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
-from hythe.diagnostic import Diagnostic, did_you_mean
+from hythe.diagnostic import did_you_mean
 from hythe.modules.language import types
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.functions import registry
@@ -136,32 +137,36 @@ def _default_environment() -> Environment:
     return with_templates(Environment())
 
 
-def _attempt(run: Run, scope: Scope) -> tuple[Value, list[Diagnostic]]:
-    """Evaluate with diagnostics of its own; what is read counts, as it decides the outcome."""
-    inner = scope.captured()
+def _attempt(run: Run, scope: Scope) -> tuple[Value, bool]:
+    """Evaluate with diagnostics of its own, and tell whether that fails; what is read counts, as it decides that."""
+    inner = scope.attempting()
     value = run(inner)
-    return value, [d for d in inner.diagnostics if d.is_error]
+    return value, any(d.is_error for d in inner.diagnostics)
 
 
 def _compile_try(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> Code:
     source = compiler.source
 
-    def run(scope: Scope) -> Value:
-        failures: list[str] = []
+    def failures(scope: Scope) -> Iterator[str]:
         for arg, place in zip(args, node.args, strict=True):
-            value, errors = _attempt(arg, scope)
-            if errors:
-                line = source.range(place.start, place.end).line
-                failures += [f"- {d.summary} (line {line}): {d.detail}" for d in errors]
-            elif is_known(value):
-                return value
-            else:
-                # once known, this argument may fail after all and another one win, of any type
-                return mark(Unknown(ANY), unmark_deep(value)[1])
+            inner = scope.captured()
+            arg(inner)
+            line = source.range(place.start, place.end).line
+            yield from (f"- {d.summary} (line {line}): {d.detail}" for d in inner.diagnostics if d.is_error)
+
+    def run(scope: Scope) -> Value:
+        for arg in args:
+            value, failed = _attempt(arg, scope)
+            if failed:
+                continue
+            # an argument that is not known may still fail and another one win, of any type
+            return value if is_known(value) else mark(Unknown(ANY), unmark_deep(value)[1])
         if not args:
             detail = "At least one argument is required."
+        elif not scope.explains:
+            detail = "No expression succeeded."
         else:
-            detail = "No expression succeeded:\n" + "\n".join(failures)
+            detail = "No expression succeeded:\n" + "\n".join(failures(scope))
         return scope.report(source, node, "Error in function call", f'Call to function "try" failed: {detail}')
 
     return Code(run)
@@ -178,8 +183,8 @@ def _compile_can(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> 
                 "Error in function call",
                 f'Call to function "can" failed: exactly one argument is required, but {len(args)} were given.',
             )
-        value, errors = _attempt(args[0], scope)
-        if errors:
+        value, failed = _attempt(args[0], scope)
+        if failed:
             return False
         return True if is_known(value) else Unknown(BOOL)
 

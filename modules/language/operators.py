@@ -9,7 +9,7 @@ from typing import Any
 
 from hythe.modules.language import conversions
 from hythe.modules.language.closure import Code, Compiler, Run
-from hythe.modules.language.equality import equals
+from hythe.modules.language.equality import ATOMS, equals
 from hythe.modules.language.numbers import INEXACT, WIDE, canonical
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
@@ -65,8 +65,6 @@ _ARITHMETIC: dict[str, Callable[[Number, Number], Number]] = {
     "%": _modulo,
 }
 _NUMBERS = frozenset({int, Decimal})
-_ATOMS = frozenset({str, int, bool, Decimal})
-"""Classes of known values that hold nothing and have no marks; two of one class are equal where Python says so."""
 _SMALL = 1 << 64
 _EXACT: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 """What integers of ordinary size can have done to them without any care."""
@@ -184,7 +182,7 @@ def _equality(node: tree.Binary, left: Run, right: Run) -> Run:
     def run(scope: Scope) -> Value:
         a, b = left(scope), right(scope)
         kind = type(a)
-        if kind is type(b) and kind in _ATOMS:
+        if kind is type(b) and kind in ATOMS:
             return (a == b) is not negate
         if is_null(unmark(a)[0]) is not is_null(unmark(b)[0]):
             # what is inside a value does not matter for whether it is null, so its marks do not either

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from hythe.diagnostic import Diagnostic, did_you_mean, error
@@ -19,6 +19,7 @@ SharedValues: TypeAlias = "dict[object, tuple[Value, frozenset[str] | None]]"
 """Values that instances share, by the code that gives them, with what was read for each (None: cannot be shared)."""
 
 _MISSING = object()
+_UNEXPLAINED = error("Evaluation failed", "Evaluated to see whether it fails.")
 
 
 class Scope:
@@ -29,10 +30,11 @@ class Scope:
     Evaluation adds the addresses of the instances it read to ``reads`` and its findings to
     ``diagnostics``; ``address`` is the instance being evaluated and is put on each finding.
     ``source`` is the file for code that has no own (compiled expressions bring theirs). ``shared``
-    is where values are kept that are the same for all instances; None keeps none.
+    is where values are kept that are the same for all instances; None keeps none. ``explains``: what
+    errors say matters, not only that there are some.
     """
 
-    __slots__ = ("address", "budget", "diagnostics", "env", "locals", "reads", "roots", "shared", "source")
+    __slots__ = ("address", "budget", "diagnostics", "env", "explains", "locals", "reads", "roots", "shared", "source")
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Scope:
         self.source = source
         self.address = address
         self.shared = shared
+        self.explains = True
         self.budget: list[int] | None = None
 
     def _copy(self, reads: set[str], diagnostics: list[Diagnostic]) -> Scope:
@@ -65,6 +68,7 @@ class Scope:
         new.source = self.source
         new.address = self.address
         new.shared = self.shared
+        new.explains = self.explains
         new.budget = self.budget
         return new
 
@@ -82,6 +86,12 @@ class Scope:
         """The same names and ``reads``, with a list of diagnostics of its own."""
         return self._copy(self.reads, [])
 
+    def attempting(self) -> Scope:
+        """As :meth:`captured`, for an evaluation of which only counts whether it fails."""
+        new = self.captured()
+        new.explains = False
+        return new
+
     def discarding(self) -> Scope:
         """The same names, with recorders of its own: for what must leave no trace here."""
         return self._copy(set(), [])
@@ -98,14 +108,21 @@ class Scope:
         found = self.locals.get(name, _MISSING)
         return self.roots.get(name) if found is _MISSING else found
 
+    def hint(self, word: str, known: Iterable[str]) -> str:
+        """A sentence that names the nearest known word, with a leading space, or ''."""
+        return did_you_mean(word, known) if self.explains else ""
+
     def report(self, source: Source, node: Node, summary: str, detail: str) -> Unknown:
         """Note an error at a node, and give the value that stands for the failed evaluation."""
+        if not self.explains:
+            self.diagnostics.append(_UNEXPLAINED)
+            return Unknown(ANY)
         self.diagnostics.append(error(summary, detail, source.range(node.start, node.end), address=self.address))
         return Unknown(ANY)
 
     def report_unknown_name(self, source: Source, node: Node, name: str) -> Unknown:
         """Note that a root name does not exist."""
-        hint = did_you_mean(name, self.names())
+        hint = self.hint(name, self.names())
         return self.report(source, node, "Unknown variable", f'There is no variable named "{name}".{hint}')
 
     def spend(self, count: int, source: Source, node: Node) -> bool:

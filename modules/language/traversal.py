@@ -6,7 +6,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from hythe.diagnostic import did_you_mean
 from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run, constant
 from hythe.modules.language.references import literal_key
@@ -116,7 +115,7 @@ def _root_attribute(root: tree.Variable, node: tree.GetAttr, source: tree.Source
 
 
 def _missing_lazy(value: Lazy, name: str | int, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
-    hint = did_you_mean(str(name), value.keys())
+    hint = scope.hint(str(name), value.keys())
     return scope.report(
         source, node, "Unsupported attribute", f'This object does not have an attribute named "{name}".{hint}'
     )
@@ -137,7 +136,7 @@ def get_attribute(value: Value, name: str | int, scope: Scope, source: tree.Sour
     if isinstance(value, dict):
         if name in value:
             return value[name]
-        hint = did_you_mean(name, value)
+        hint = scope.hint(name, value)
         if isinstance(value, Map):
             return scope.report(
                 source,
@@ -168,7 +167,7 @@ def _unknown_attribute(kind: Type, name: str, scope: Scope, source: tree.Source,
     if kind.name == "object":
         if name in kind.attributes:
             return Unknown(kind.attributes[name])
-        hint = did_you_mean(name, kind.attributes)
+        hint = scope.hint(name, kind.attributes)
         return scope.report(
             source, node, "Unsupported attribute", f'This object does not have an attribute named "{name}".{hint}'
         )
@@ -302,7 +301,7 @@ def _dict_element(value: dict[str, Value], key: Value, scope: Scope, source: tre
             return Unknown(value.element) if isinstance(value, Map) else Unknown(ANY)
     if key in value:
         return value[key]
-    hint = did_you_mean(key, value) or _keys(value)
+    hint = scope.hint(key, value) or _keys(value)
     if isinstance(value, Instance):
         return scope.report(
             source, node, "Unsupported attribute", f'This object does not have an attribute named "{key}".{hint}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -35,6 +35,7 @@ __all__ = [
     "fill_dynamic",
     "has_dynamic",
     "make_set",
+    "primitive_of",
     "type_of",
     "unify",
     "without_optional",
@@ -67,6 +68,13 @@ def type_of(value: Value) -> Type:
         return tuple_of(map(type_of, value))
     # what is left are references, of which only their owner knows the attributes
     return ANY
+
+
+def primitive_of(values: Collection[Value]) -> Type | None:
+    """The primitive type that all values have, none being unknown, null or marked; None when they have not."""
+    kinds = {_OF_CLASS.get(kind) for kind in set(map(type, values))}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return None if kind is ANY else kind
 
 
 def equal_types(a: Type, b: Type) -> bool:

@@ -18,6 +18,7 @@ from hythe.value import (
     Unknown,
     Value,
     is_known,
+    is_marked,
     is_null,
     list_of,
     map_of,
@@ -230,7 +231,8 @@ def _count_mismatch(names: int, items: int) -> FunctionError:
 
 
 def _zipmap_type(args: Sequence[Value]) -> Type:
-    names, items = unmark_deep(args[0])[0], types.type_of(args[1])
+    names = unmark_deep(args[0])[0] if is_marked(args[0]) else args[0]
+    items = types.type_of(args[1])
     if items.name == "list":
         return map_of(items.element or ANY)
     if items.name != "tuple":
@@ -252,7 +254,7 @@ def _zipmap_type(args: Sequence[Value]) -> Type:
     examples=['zipmap(["a", "b"], [1, 2]).b == 2'],
 )
 def zipmap(names: Value, items: Value, *, returns: Type) -> Value:
-    keys, marks = unmark_deep(names)
+    keys, marks = unmark_deep(names) if is_marked(names) else (names, frozenset())
     plain, more = unmark(items)
     marks |= more
     if not is_known(keys):
