@@ -115,6 +115,7 @@ class Evaluation:
         self._children: dict[tuple[str, Key], Evaluation] = {}
         # during apply values become known, so that none is shared there
         self._shared_values: SharedValues | None = {} if shared.keep_unknown else None
+        self._name_prefix = "".join(f"{step}-" for at in path for step in at if step is not None)
         self.outputs = Computed(self.output, module.outputs)
         self.roots = self._make_roots()
 
@@ -177,16 +178,9 @@ class Evaluation:
         """The address of an instance of a block of this module."""
         return Address(self.path, block.block.mode, block.block.kind, block.block.name, key)
 
-    def scope(self, address: str | None = None, **more: Value) -> Scope:
-        """A scope over the module's names and ``more`` roots."""
-        roots = {**self.roots, **more} if more else self.roots
-        return Scope(
-            roots,
-            self.shared.environment,
-            diagnostics=self.diagnostics,
-            address=address,
-            shared=self._shared_values if more else None,
-        )
+    def scope(self, address: str | None = None) -> Scope:
+        """A scope over the module's names."""
+        return Scope(self.roots, self.shared.environment, diagnostics=self.diagnostics, address=address)
 
     def local(self, name: str) -> Elements:
         """A local value with its reads."""
@@ -240,13 +234,16 @@ class Evaluation:
 
     def instance_scope(self, block: CompiledBlock, key: Key) -> Scope:
         """The scope in which an instance's body is evaluated."""
-        address = str(self.address(block, key))
-        return self.expansion(block).bind(key, lambda **more: self.scope(address, **more))
+        expansion = self.expansion(block)
+        scope = expansion.bind(key, self.scope(str(self.address(block, key))))
+        if expansion.repetition:
+            scope.shared = self._shared_values
+        return scope
 
     def call_scope(self, call: CompiledCall, key: Key) -> Scope:
         """The scope in which the arguments of a module call are evaluated."""
         address = format_path((*self.path, (call.block.name, key)))
-        return self.expansion(call).bind(key, lambda **more: self.scope(address, **more))
+        return self.expansion(call).bind(key, self.scope(address))
 
     def force(self, nodes: Iterable[NodeId], reads: set[str]) -> None:
         """Note everything as read that ``depends_on`` names, whole modules too."""
@@ -336,10 +333,8 @@ class Evaluation:
 
     def _prepare_context(self, block: CompiledBlock, key: Key) -> PrepareContext:
         shared = self.shared
-        steps = [str(step) for name, at in self.path for step in ((name,) if at is None else (name, at))]
-        name = "-".join([*steps, block.block.name])
-        root = shared.program.config.root
-        return PrepareContext(shared.reader, shared.project, root, name, key, shared.lock)
+        name = self._name_prefix + block.block.name
+        return PrepareContext(shared.reader, shared.project, shared.program.config.root, name, key, shared.lock)
 
     def check_rules(self, rules: Iterable[CompiledRule], scope: Scope, summary: str) -> None:
         """Evaluate conditions; one that is false becomes an error with its own message."""

@@ -96,7 +96,7 @@ class RepeatedCompiler(ExpressionCompiler):
 class Compiled:
     """An expression ready to evaluate. ``constant`` says that ``value`` is its value everywhere."""
 
-    __slots__ = ("_references", "_run", "_strict", "constant", "expr", "source", "value")
+    __slots__ = ("_references", "_run", "constant", "expr", "source", "strict", "value")
 
     def __init__(self, expr: tree.Expression, source: tree.Source, code: Code) -> None:
         self.expr = expr
@@ -104,7 +104,7 @@ class Compiled:
         self.constant = code.constant
         self.value = code.value
         self._run = code.run
-        self._strict = code.strict()
+        self.strict = code.strict()
         self._references: tuple[Traversal, ...] | None = None
 
     def __repr__(self) -> str:
@@ -125,18 +125,19 @@ class Compiled:
     def evaluate(self, scope: Scope) -> Value:
         """The value, never lazy. Errors go to ``scope.diagnostics``, with Unknown as the value."""
         try:
-            return self._strict(scope)
+            return self.strict(scope)
         except RecursionError:
-            return self._too_deep(scope)
+            return self.too_deep(scope)
 
     def evaluate_lazy(self, scope: Scope) -> Value | Lazy:
         """Like :meth:`evaluate`, but a reference that ends in something lazy gives that, unread."""
         try:
             return self._run(scope)
         except RecursionError:
-            return self._too_deep(scope)
+            return self.too_deep(scope)
 
-    def _too_deep(self, scope: Scope) -> Unknown:
+    def too_deep(self, scope: Scope) -> Unknown:
+        """Report that the expression is nested too deeply, which ``strict`` raises RecursionError for."""
         return _report_depth(self.expr, self.source, scope)
 
 

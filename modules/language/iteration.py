@@ -12,6 +12,7 @@ from hythe.value import ANY, Lazy, Marked, Set, Unknown, Value, is_null, mark
 
 Pairs = list[tuple[Value, Value]]
 
+_NO_MARKS: frozenset[str] = frozenset()
 _ITERABLE = ("list", "set", "map", "tuple", "object")
 
 
@@ -81,12 +82,14 @@ class Loop:
     def collect(self, scope: Scope) -> tuple[Pairs | None, frozenset[str]] | None:
         """The elements (None: not known yet) and the collection's marks; None when in error."""
         value = self._collection(scope)
+        if type(value) is tuple:
+            return list(enumerate(value)), _NO_MARKS
         if isinstance(value, Lazy):
             pairs = lazy_pairs(value)
             if pairs is not None:
-                return pairs, frozenset()
+                return pairs, _NO_MARKS
             value = value.force(scope.reads)
-        marks: frozenset[str] = frozenset()
+        marks = _NO_MARKS
         if type(value) is Marked:
             value, marks = value.value, value.marks
         pairs = pairs_of(value)

@@ -45,7 +45,6 @@ class Scope:
         diagnostics: list[Diagnostic] | None = None,
         source: Source | None = None,
         address: str | None = None,
-        shared: SharedValues | None = None,
     ) -> None:
         self.roots = roots
         self.locals: dict[str, Value | Lazy] = {}
@@ -54,7 +53,7 @@ class Scope:
         self.diagnostics: list[Diagnostic] = [] if diagnostics is None else diagnostics
         self.source = source
         self.address = address
-        self.shared = shared
+        self.shared: SharedValues | None = None
         self.explains = True
         self.budget: list[int] | None = None
 

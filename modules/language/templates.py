@@ -37,10 +37,11 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
         known = True
         for index, part, own in holes:
             value = part(scope)
-            if type(value) is int:
+            kind = type(value)
+            if kind is int:
                 value = str(value)
-            elif type(value) is not str:
-                if type(value) is Marked:
+            elif kind is not str:
+                if kind is Marked:
                     marks |= value.marks
                     value = value.value
                 value = as_text(value, scope, source, own)

@@ -192,7 +192,13 @@ def compile_index(node: tree.Index, compiler: Compiler) -> Code:
     def run(scope: Scope) -> Value:
         value = base(scope)
         key = key_run(scope)
-        return value[key] if _has(value, key) else get_index(value, key, scope, source, node)
+        kind = type(value)
+        if kind is tuple or kind is List:
+            if type(key) is int and 0 <= key < len(value):
+                return value[key]
+        elif (kind is dict or kind is Map) and type(key) is str and key in value:
+            return value[key]
+        return get_index(value, key, scope, source, node)
 
     return Code(run, lazy=inner.lazy, pure=inner.pure and key_code.pure)
 
@@ -205,19 +211,11 @@ def _literal_index(base: Run, key: str | int, source: tree.Source, node: tree.In
                 return value.get(key, scope.reads)
             except KeyError:
                 pass
-        elif _has(value, key):
-            return value[key]
+        elif (type(value) is dict or type(value) is Map) and key in value:
+            return value[str(key)]
         return get_index(value, key, scope, source, node)
 
     return run
-
-
-def _has(value: Value, key: Value) -> bool:
-    """Whether the key, without any conversion or marks, is one of a known collection."""
-    kind = type(value)
-    if kind is dict or kind is Map:
-        return type(key) is str and key in value
-    return (kind is tuple or kind is List) and type(key) is int and 0 <= key < len(value)
 
 
 def get_index(value: Value, key: Value, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
@@ -264,21 +262,20 @@ def _invalid(scope: Scope, source: tree.Source, node: tree.Node, detail: str) ->
 
 def _lazy_element(value: Lazy, key: Value, scope: Scope) -> Any:
     kind = type(key)
-    candidates: list[str | int]
-    if kind is str:
-        candidates = [key, int(key)] if key.isdecimal() and len(key) < 10 else [key]
-    elif kind is int:
-        candidates = [key, str(key)]
-    elif kind is bool:
-        candidates = ["true" if key else "false"]
-    else:
+    if kind is bool:
+        key = "true" if key else "false"
+    elif kind is not str and kind is not int:
         return _MISSING
-    for candidate in candidates:
-        try:
-            return value.get(candidate, scope.reads)
-        except KeyError:
-            continue
-    return _MISSING
+    try:
+        return value.get(key, scope.reads)
+    except KeyError:
+        pass
+    # a block with count has numbers for keys, one with for_each has strings
+    other = str(key) if kind is int else int(key) if key.isdecimal() and len(key) < 10 else None
+    try:
+        return _MISSING if other is None else value.get(other, scope.reads)
+    except KeyError:
+        return _MISSING
 
 
 def _converted_key(key: Value, kind: Type, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
