@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _PRIMITIVE = frozenset({"string", "number", "bool"})
+_NUMBERS = frozenset({int, Decimal})
 _OF_CLASS: dict[type, Type] = {str: STRING, bool: BOOL, int: NUMBER, Decimal: NUMBER, type(None): ANY}
 
 
@@ -72,9 +73,11 @@ def type_of(value: Value) -> Type:
 
 def primitive_of(values: Collection[Value]) -> Type | None:
     """The primitive type that all values have, none being unknown, null or marked; None when they have not."""
-    kinds = {_OF_CLASS.get(kind) for kind in set(map(type, values))}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    return None if kind is ANY else kind
+    classes = set(map(type, values))
+    if len(classes) == 1:
+        kind = _OF_CLASS.get(classes.pop())
+        return None if kind is ANY else kind
+    return NUMBER if classes == _NUMBERS else None
 
 
 def equal_types(a: Type, b: Type) -> bool:

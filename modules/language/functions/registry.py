@@ -302,7 +302,7 @@ def call_function(found: Function, args: Sequence[Value], env: Environment, *, r
     try:
         if not ready:
             return _call(found, args, env)
-        return found.implementation(*args) if found.simple else _result(found, args, _result_type(found, args), env)
+        return found.implementation(*args) if found.simple else _result(found, args, env)
     except FunctionError as exc:
         if any(not unmark_deep(arg)[1].isdisjoint(_SECRET) for arg in args):
             raise exc.redacted() from None
@@ -330,18 +330,15 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
         undetermined = undetermined or (not param.dynamic and _is_untyped(plain))
     if undetermined:
         return mark(Unknown(ANY), marks.union(*(unmark_deep(value)[1] for value in converted)))
-    result_type = _result_type(found, converted)
     if unknown:
+        result_type = found.returns(converted) if callable(found.returns) else found.returns
         return mark(Unknown(result_type), marks.union(*(unmark_deep(value)[1] for value in converted)))
-    return mark(_result(found, converted, result_type, env), marks)
+    return mark(_result(found, converted, env), marks)
 
 
-def _result_type(found: Function, args: Sequence[Value]) -> Type:
-    returns = found.returns
-    return returns(args) if callable(returns) else returns
-
-
-def _result(found: Function, args: Sequence[Value], result_type: Type, env: Environment) -> Value:
+def _result(found: Function, args: Sequence[Value], env: Environment) -> Value:
+    # asked for in any case: it also tells what is wrong with the arguments
+    result_type = found.returns(args) if callable(found.returns) else found.returns
     if not found.keywords:
         return found.implementation(*args)
     keywords: dict[str, Any] = {}
