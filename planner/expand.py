@@ -178,9 +178,10 @@ class Evaluation:
         """The address of an instance of a block of this module."""
         return Address(self.path, block.block.mode, block.block.kind, block.block.name, key)
 
-    def scope(self, address: str | None = None) -> Scope:
-        """A scope over the module's names."""
-        return Scope(self.roots, self.shared.environment, diagnostics=self.diagnostics, address=address)
+    def scope(self, address: str | None = None, **more: Value) -> Scope:
+        """A scope over the module's names and ``more`` roots."""
+        roots = {**self.roots, **more} if more else self.roots
+        return Scope(roots, self.shared.environment, diagnostics=self.diagnostics, address=address)
 
     def local(self, name: str) -> Elements:
         """A local value with its reads."""

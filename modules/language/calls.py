@@ -16,6 +16,7 @@ from hythe.modules.syntax import tree
 from hythe.value import ANY, BOOL, Unknown, Value, is_known, is_null, mark, unmark, unmark_deep
 
 _NOTHING: frozenset[type] = frozenset()
+"""Until a function is known, no argument is known to suit it."""
 
 
 def compile_call(node: tree.Call, compiler: Compiler) -> Code:

@@ -122,7 +122,7 @@ class Loop:
         names = child.locals
         key_name, value_name = self._key, self._value
         if key_name is None:
-            for key, names[value_name] in pairs:
+            for key, names[value_name] in pairs:  # binds the element as it goes
                 yield key
         else:
             for key, value in pairs:
