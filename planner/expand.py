@@ -14,7 +14,7 @@ from hythe.address import Address, Key, ModulePath, format_path
 from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
-from hythe.modules.language.scope import Scope
+from hythe.modules.language.scope import Scope, SharedValues
 from hythe.planner import ephemeral, modules
 from hythe.planner.exposure import plain, references_in
 from hythe.planner.lazy import Block, Calls, Computed, Kinds, Names
@@ -113,6 +113,10 @@ class Evaluation:
         self._outputs: dict[str, Elements] = {}
         self._opened: dict[tuple[NodeId, Key], Elements] = {}
         self._children: dict[tuple[str, Key], Evaluation] = {}
+        # during apply values become known, so that none is shared there
+        self._shared_values: SharedValues | None = {} if shared.keep_unknown else None
+        self._name_prefix = "".join(f"{step}-" for at in path for step in at if step is not None)
+        self.outputs = Computed(self.output, module.outputs)
         self.roots = self._make_roots()
 
     def _make_roots(self) -> dict[str, Value]:
@@ -231,13 +235,16 @@ class Evaluation:
 
     def instance_scope(self, block: CompiledBlock, key: Key) -> Scope:
         """The scope in which an instance's body is evaluated."""
-        address = str(self.address(block, key))
-        return self.expansion(block).bind(key, lambda **more: self.scope(address, **more))
+        expansion = self.expansion(block)
+        scope = expansion.bind(key, self.scope(str(self.address(block, key))))
+        if expansion.repetition:
+            scope.shared = self._shared_values
+        return scope
 
     def call_scope(self, call: CompiledCall, key: Key) -> Scope:
         """The scope in which the arguments of a module call are evaluated."""
         address = format_path((*self.path, (call.block.name, key)))
-        return self.expansion(call).bind(key, lambda **more: self.scope(address, **more))
+        return self.expansion(call).bind(key, self.scope(address))
 
     def force(self, nodes: Iterable[NodeId], reads: set[str]) -> None:
         """Note everything as read that ``depends_on`` names, whole modules too."""
@@ -327,10 +334,8 @@ class Evaluation:
 
     def _prepare_context(self, block: CompiledBlock, key: Key) -> PrepareContext:
         shared = self.shared
-        steps = [str(step) for name, at in self.path for step in ((name,) if at is None else (name, at))]
-        name = "-".join([*steps, block.block.name])
-        root = shared.program.config.root
-        return PrepareContext(shared.reader, shared.project, root, name, key, shared.lock)
+        name = self._name_prefix + block.block.name
+        return PrepareContext(shared.reader, shared.project, shared.program.config.root, name, key, shared.lock)
 
     def check_rules(self, rules: Iterable[CompiledRule], scope: Scope, summary: str) -> None:
         """Evaluate conditions; one that is false becomes an error with its own message."""

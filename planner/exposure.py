@@ -23,7 +23,7 @@ from hythe.value import (
     object_of,
 )
 
-_ATOMS = (str, int, bool, Decimal)
+_ATOMS = frozenset({str, int, bool, Decimal})
 
 
 def plain(value: Value, path: Path, sensitive: list[Path], marks: set[str], *, reference: bool = True) -> Any:
@@ -44,15 +44,17 @@ def plain(value: Value, path: Path, sensitive: list[Path], marks: set[str], *, r
             return value.reference()
         return {k: plain(v, (*path, k), sensitive, marks, reference=False) for k, v in value.items()}
     if isinstance(value, dict):
-        return {
-            k: v if type(v) in _ATOMS else plain(v, (*path, k), sensitive, marks, reference=reference)
-            for k, v in value.items()
-        }
+        items = {}
+        for key, item in value.items():
+            known = type(item) in _ATOMS
+            items[key] = item if known else plain(item, (*path, key), sensitive, marks, reference=reference)
+        return items
     if isinstance(value, (tuple, list)):
-        return [
-            v if type(v) in _ATOMS else plain(v, (*path, i), sensitive, marks, reference=reference)
-            for i, v in enumerate(value)
-        ]
+        elements = []
+        for at, item in enumerate(value):
+            known = type(item) in _ATOMS
+            elements.append(item if known else plain(item, (*path, at), sensitive, marks, reference=reference))
+        return elements
     if kind is Null:
         return None
     return value
@@ -143,9 +145,9 @@ def references_in(value: Any, found: list[tuple[Path, Reference]], path: Path = 
         found.append((path, value))
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(item, _ATOMS):
+            if type(item) not in _ATOMS:
                 references_in(item, found, (*path, key))
     elif isinstance(value, list):
         for at, item in enumerate(value):
-            if not isinstance(item, _ATOMS):
+            if type(item) not in _ATOMS:
                 references_in(item, found, (*path, at))

@@ -92,7 +92,7 @@ class Imports:
                 text = "Which objects are taken in is known only after apply. Let for_each be known beforehand."
                 self.evaluation.diagnostics.append(error("Invalid for_each argument", text, block.for_each.range))
             for key in expansion.keys:
-                scope = expansion.bind(key, lambda **more: self.evaluation.scope(None, **more))
+                scope = expansion.bind(key, self.evaluation.scope())
                 target = _target(block, scope)
                 if target is not None:
                     self._add(found, target)

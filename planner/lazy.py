@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hythe.address import Key
 from hythe.modules.language.elements import Elements
 from hythe.planner.program import CompiledBlock
-from hythe.value import ANY, Lazy, Unknown, Value, mark, unmark
+from hythe.value import ANY, Lazy, Unknown, Value, is_known, mark, unmark
 
 if TYPE_CHECKING:
     from hythe.planner.expand import Evaluation
@@ -127,16 +127,22 @@ class Names(Lazy):
 class Computed(Lazy):
     """``local``, ``var`` in a module, or a module's outputs: values computed once, each with what it read."""
 
-    __slots__ = ("compute", "names")
+    __slots__ = ("_settled", "compute", "names")
 
     def __init__(self, compute: Callable[[str], Elements], names: Collection[str]) -> None:
         self.compute, self.names = compute, names
+        self._settled: dict[str | int, Value] = {}
 
     def get(self, key: str | int, reads: set[str]) -> Value:
+        if key in self._settled:
+            return self._settled[key]
         if key not in self.names:
             raise KeyError(key)
         found = self.compute(str(key))
         if not found.element_reads and not found.base_reads:
+            # nothing was read, and nothing is open: it stays what it is
+            if is_known(found.value):
+                self._settled[key] = found.value
             return found.value
         if not found.element_reads or not isinstance(found.value, (dict, tuple)):
             reads |= found.base_reads
@@ -182,8 +188,7 @@ class Called(Lazy):
 
     def outputs(self, key: Key) -> Computed:
         """The outputs of one instance."""
-        inner = self.evaluation.child(self.name, key)
-        return Computed(inner.output, inner.module.outputs)
+        return self.evaluation.child(self.name, key).outputs
 
     def get(self, key: str | int, reads: set[str]) -> Value:
         if self.expansion.failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,15 +45,15 @@ class Expansion:
     failed: bool = False
     unknown: bool = False
 
-    def bind(self, key: Key, scope_of: Callable[..., Scope]) -> Scope:
-        """The scope of one instance; ``scope_of`` makes one with more roots."""
+    def bind(self, key: Key, scope: Scope) -> Scope:
+        """Make a fresh scope that of one instance."""
         if self.repetition == "for_each":
-            scope = scope_of(each={"key": key, "value": self.values[key]})
-            scope.reads |= self.element_reads.get(key, set())
+            scope.roots = {**scope.roots, "each": {"key": key, "value": self.values[key]}}
+            own = self.element_reads.get(key)
+            if own:
+                scope.reads |= own
         elif self.repetition == "count":
-            scope = scope_of(count={"index": key})
-        else:
-            scope = scope_of()
+            scope.roots = {**scope.roots, "count": {"index": key}}
         scope.reads |= self.reads
         return scope
 

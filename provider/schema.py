@@ -355,12 +355,12 @@ def plain(value: Any) -> Any:
     """A validated value in canonical form."""
     if type(value) in _ATOMS:
         return value
-    if isinstance(value, BaseModel):
-        return dump(value)
     if isinstance(value, dict):
         return {k: v if type(v) in _ATOMS else plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [v if type(v) in _ATOMS else plain(v) for v in value]
+    if isinstance(value, BaseModel):
+        return dump(value)
     if isinstance(value, enum.Enum):
         return value.value
     return value

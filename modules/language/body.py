@@ -37,13 +37,14 @@ _EXACT: dict[type, Type] = {str: STRING, int: NUMBER, bool: BOOL}
 class CompiledAttribute:
     """One argument: its expression, and how its value is checked and converted."""
 
-    __slots__ = ("compiled", "name", "node", "spec")
+    __slots__ = ("_run", "compiled", "name", "node", "spec")
 
     def __init__(self, node: tree.Attribute, spec: AttributeSpec, source: tree.Source) -> None:
         self.node = node
         self.name = node.name
         self.spec = spec
-        self.compiled = compile_expression(node.expression, source)
+        self.compiled = compile_expression(node.expression, source, repeated=True)
+        self._run = self.compiled.strict
 
     @property
     def constant(self) -> bool:
@@ -52,10 +53,14 @@ class CompiledAttribute:
 
     def evaluate(self, scope: Scope) -> Value:
         """The value converted to the argument's type; null is None."""
-        value = self.compiled.evaluate(scope)
+        try:
+            value = self._run(scope)
+        except RecursionError:
+            value = self.compiled.too_deep(scope)
         spec = self.spec
         kind = spec.type
-        if kind is _EXACT.get(type(value)):
+        exact = _EXACT.get(type(value))
+        if exact is not None and (kind is exact or kind is ANY):
             return value
         if not spec.ephemeral_ok and has_mark(value, EPHEMERAL):
             self._report(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
-from hythe.diagnostic import Diagnostic, did_you_mean
+from hythe.diagnostic import did_you_mean
 from hythe.modules.language import types
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.functions import registry
@@ -14,6 +15,9 @@ from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
 from hythe.value import ANY, BOOL, Unknown, Value, is_known, is_null, mark, unmark, unmark_deep
 
+_NOTHING: frozenset[type] = frozenset()
+"""Until a function is known, no argument is known to suit it."""
+
 
 def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     """``name(args)``, the last argument expanded where it ends in ``...``."""
@@ -21,35 +25,61 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     if name in ("try", "can"):
         args = tuple(compiler.compile(arg).strict() for arg in node.args)
         return _compile_try(node, args, compiler) if name == "try" else _compile_can(node, args, compiler)
-    codes = [compiler.compile(arg) for arg in node.args]
-    args = tuple(code.strict() for code in codes)
+    args = tuple(compiler.compile(arg).strict() for arg in node.args)
     source = compiler.source
-    expand = node.expand
-
+    steps: tuple[tuple[Run, frozenset[type]], ...] = tuple((arg, _NOTHING) for arg in args)
     found: registry.Function | None = None
+    checked = False  # whether as many arguments are given as the function takes
+
+    def find(scope: Scope) -> registry.Function | None:
+        """Look the function up when it is first called, as its family may have to be imported."""
+        nonlocal found, steps, checked
+        found = registry.lookup(name)
+        if found is None:
+            scope.report(source, node, "Call to unknown function", _unknown(name))
+        elif not node.expand and found.takes(len(args)):
+            steps = tuple((arg, param.ready) for arg, param in zip(args, found.params_for(len(args)), strict=True))
+            checked = True
+        return found
 
     def run(scope: Scope) -> Value:
-        nonlocal found
         diagnostics = scope.diagnostics
         before = len(diagnostics)
-        values = [arg(scope) for arg in args]
-        if found is None:
-            found = registry.lookup(name)
-            if found is None:
-                return scope.report(source, node, "Call to unknown function", _unknown(name))
-        if len(diagnostics) > before and any(d.is_error for d in diagnostics[before:]):
+        values: list[Value] = []
+        ready = checked
+        for arg, classes in steps:
+            value = arg(scope)
+            values.append(value)
+            if type(value) not in classes:
+                ready = False
+        function = found or find(scope)
+        if function is None or (len(diagnostics) > before and any(d.is_error for d in diagnostics[before:])):
             return Unknown(ANY)
-        if not expand:
-            return _invoke(node, found, values, scope, source)
-        expanded = _expand(values.pop(), scope, source, node)
-        if expanded is None:
-            return Unknown(ANY)
-        last, marks = expanded
-        if last is None:
-            return mark(Unknown(ANY), marks)
-        return mark(_invoke(node, found, [*values, *last], scope, source), marks)
+        if node.expand:
+            return _invoke_expanded(node, function, values, scope, source)
+        try:
+            return registry.call_function(function, values, scope.env or _default_environment(), ready=ready)
+        except FunctionError as exc:
+            return _failed(node, exc, scope, source)
 
     return Code(run)
+
+
+def _invoke_expanded(
+    node: tree.Call, function: registry.Function, values: list[Value], scope: Scope, source: tree.Source
+) -> Value:
+    """A call whose last argument stands for as many as it has elements."""
+    expanded = _expand(values.pop(), scope, source, node)
+    if expanded is None:
+        return Unknown(ANY)
+    last, marks = expanded
+    if last is None:
+        return mark(Unknown(ANY), marks)
+    try:
+        result = registry.call_function(function, [*values, *last], scope.env or _default_environment())
+    except FunctionError as exc:
+        result = _failed(node, exc, scope, source)
+    return mark(result, marks)
 
 
 def _unknown(name: str) -> str:
@@ -87,24 +117,16 @@ def _expand(
     return None
 
 
-def _invoke(node: tree.Call, found: registry.Function, values: list[Value], scope: Scope, source: tree.Source) -> Value:
-    env = scope.env if scope.env is not None else _default_environment()
-    try:
-        return registry.call_function(found, values, env)
-    except FunctionError as exc:
-        name = node.name.removeprefix("core::")
-        index = exc.argument_index
-        if index is None or not node.args:
-            return scope.report(
-                source, node, "Error in function call", _sentence(f'Call to function "{name}" failed: {exc}')
-            )
-        place = node.args[min(index, len(node.args) - 1)]
-        return scope.report(
-            source,
-            place,
-            "Invalid function argument",
-            _sentence(f'Invalid value for argument {index + 1} of function "{name}": {exc}'),
-        )
+def _failed(node: tree.Call, failure: FunctionError, scope: Scope, source: tree.Source) -> Value:
+    """Report why a call has no result, at the argument to blame where there is one."""
+    name = node.name.removeprefix("core::")
+    index = failure.argument_index
+    if index is None or not node.args:
+        detail = _sentence(f'Call to function "{name}" failed: {failure}')
+        return scope.report(source, node, "Error in function call", detail)
+    place = node.args[min(index, len(node.args) - 1)]
+    detail = _sentence(f'Invalid value for argument {index + 1} of function "{name}": {failure}')
+    return scope.report(source, place, "Invalid function argument", detail)
 
 
 def _sentence(text: str) -> str:
@@ -116,32 +138,36 @@ def _default_environment() -> Environment:
     return with_templates(Environment())
 
 
-def _attempt(run: Run, scope: Scope) -> tuple[Value, list[Diagnostic]]:
-    """Evaluate with diagnostics of its own; what is read counts, as it decides the outcome."""
-    inner = scope.captured()
+def _attempt(run: Run, scope: Scope) -> tuple[Value, bool]:
+    """Evaluate with diagnostics of its own, and tell whether that fails; what is read counts, as it decides that."""
+    inner = scope.attempting()
     value = run(inner)
-    return value, [d for d in inner.diagnostics if d.is_error]
+    return value, any(d.is_error for d in inner.diagnostics)
 
 
 def _compile_try(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> Code:
     source = compiler.source
 
-    def run(scope: Scope) -> Value:
-        failures: list[str] = []
+    def failures(scope: Scope) -> Iterator[str]:
         for arg, place in zip(args, node.args, strict=True):
-            value, errors = _attempt(arg, scope)
-            if errors:
-                line = source.range(place.start, place.end).line
-                failures += [f"- {d.summary} (line {line}): {d.detail}" for d in errors]
-            elif is_known(value):
-                return value
-            else:
-                # once known, this argument may fail after all and another one win, of any type
-                return mark(Unknown(ANY), unmark_deep(value)[1])
+            inner = scope.captured()
+            arg(inner)
+            line = source.range(place.start, place.end).line
+            yield from (f"- {d.summary} (line {line}): {d.detail}" for d in inner.diagnostics if d.is_error)
+
+    def run(scope: Scope) -> Value:
+        for arg in args:
+            value, failed = _attempt(arg, scope)
+            if failed:
+                continue
+            # an argument that is not known may still fail and another one win, of any type
+            return value if is_known(value) else mark(Unknown(ANY), unmark_deep(value)[1])
         if not args:
             detail = "At least one argument is required."
+        elif not scope.explains:
+            detail = "No expression succeeded."
         else:
-            detail = "No expression succeeded:\n" + "\n".join(failures)
+            detail = "No expression succeeded:\n" + "\n".join(failures(scope))
         return scope.report(source, node, "Error in function call", f'Call to function "try" failed: {detail}')
 
     return Code(run)
@@ -158,8 +184,8 @@ def _compile_can(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> 
                 "Error in function call",
                 f'Call to function "can" failed: exactly one argument is required, but {len(args)} were given.',
             )
-        value, errors = _attempt(args[0], scope)
-        if errors:
+        value, failed = _attempt(args[0], scope)
+        if failed:
             return False
         return True if is_known(value) else Unknown(BOOL)
 

@@ -20,6 +20,7 @@ from hythe.modules.language.constructors import (
     compile_splat_item,
     compile_tuple,
 )
+from hythe.modules.language.hoisting import Shareable
 from hythe.modules.language.operators import compile_binary, compile_unary
 from hythe.modules.language.references import Traversal, references
 from hythe.modules.language.scope import Scope
@@ -78,10 +79,24 @@ class ExpressionCompiler:
         return code
 
 
+class RepeatedCompiler(ExpressionCompiler):
+    """Compiles expressions that many instances evaluate: what is the same for all of them is evaluated once."""
+
+    __slots__ = ()
+
+    def compile(self, node: tree.Expression) -> Code:
+        """The code of a node, with as large parts as possible shared between instances."""
+        shareable = Shareable.of(node)
+        if shareable is None:
+            return super().compile(node)
+        code = ExpressionCompiler(self.source).compile(node)
+        return code if code.constant else shareable.code(code)
+
+
 class Compiled:
     """An expression ready to evaluate. ``constant`` says that ``value`` is its value everywhere."""
 
-    __slots__ = ("_references", "_run", "_strict", "constant", "expr", "source", "value")
+    __slots__ = ("_references", "_run", "constant", "expr", "source", "strict", "value")
 
     def __init__(self, expr: tree.Expression, source: tree.Source, code: Code) -> None:
         self.expr = expr
@@ -89,7 +104,7 @@ class Compiled:
         self.constant = code.constant
         self.value = code.value
         self._run = code.run
-        self._strict = code.strict()
+        self.strict = code.strict()
         self._references: tuple[Traversal, ...] | None = None
 
     def __repr__(self) -> str:
@@ -110,18 +125,19 @@ class Compiled:
     def evaluate(self, scope: Scope) -> Value:
         """The value, never lazy. Errors go to ``scope.diagnostics``, with Unknown as the value."""
         try:
-            return self._strict(scope)
+            return self.strict(scope)
         except RecursionError:
-            return self._too_deep(scope)
+            return self.too_deep(scope)
 
     def evaluate_lazy(self, scope: Scope) -> Value | Lazy:
         """Like :meth:`evaluate`, but a reference that ends in something lazy gives that, unread."""
         try:
             return self._run(scope)
         except RecursionError:
-            return self._too_deep(scope)
+            return self.too_deep(scope)
 
-    def _too_deep(self, scope: Scope) -> Unknown:
+    def too_deep(self, scope: Scope) -> Unknown:
+        """Report that the expression is nested too deeply, which ``strict`` raises RecursionError for."""
         return _report_depth(self.expr, self.source, scope)
 
 
@@ -137,10 +153,13 @@ def _report_depth(expr: tree.Expression, source: tree.Source, scope: Scope) -> U
     return Unknown(ANY)
 
 
-def compile_expression(expr: tree.Expression, source: tree.Source) -> Compiled:
-    """Compile an expression of a file. Never fails: what is wrong is reported on evaluation."""
+def compile_expression(expr: tree.Expression, source: tree.Source, *, repeated: bool = False) -> Compiled:
+    """Compile an expression of a file. Never fails: what is wrong is reported on evaluation.
+
+    ``repeated``: many instances will evaluate it, and may share what is the same for all of them.
+    """
     try:
-        code = ExpressionCompiler(source).compile(expr)
+        code = (RepeatedCompiler if repeated else ExpressionCompiler)(source).compile(expr)
     except RecursionError:
         code = Code(_failing(expr, source))
     return Compiled(expr, source, code)

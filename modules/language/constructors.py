@@ -39,7 +39,10 @@ def compile_tuple(node: tree.TupleCons, compiler: Compiler) -> Code:
     runs = tuple(item.strict() for item in items)
 
     def run(scope: Scope) -> Value:
-        return tuple([item(scope) for item in runs])
+        values = []
+        for item in runs:
+            values.append(item(scope))
+        return tuple(values)
 
     return Code(run, pure=all(item.pure for item in items))
 
@@ -55,7 +58,10 @@ def compile_object(node: tree.ObjectCons, compiler: Compiler) -> Code:
         fixed = tuple((key.value, value.strict()) for key, value in zip(keys, values, strict=True))
 
         def run_fixed(scope: Scope) -> Value:
-            return {key: value(scope) for key, value in fixed}
+            values = {}
+            for key, value in fixed:
+                values[key] = value(scope)
+            return values
 
         return Code(run_fixed, pure=pure)
     source = compiler.source
@@ -136,7 +142,10 @@ def compile_for(node: tree.For, compiler: Compiler) -> Code:
         if pairs is None:
             return mark(Unknown(ANY), marks)
         if key is None and condition is None:
-            return mark(tuple([value(child) for _ in loop.bind(child, pairs)]), marks)
+            results = []
+            for _ in loop.bind(child, pairs):
+                results.append(value(child))
+            return mark(tuple(results), marks)
         collector = ObjectCollector(node, compiler.source) if key is not None else TupleCollector()
         collector.marks = marks
         for _ in loop.bind(child, pairs):

@@ -111,14 +111,6 @@ def _to_bool(value: Value, target: Type, path: Path) -> Value:
     raise ConversionError("a bool is required", path)
 
 
-_CLASSES: Mapping[Type, frozenset[type]] = {
-    STRING: frozenset({str}),
-    NUMBER: frozenset({int, Decimal}),
-    BOOL: frozenset({bool}),
-}
-"""The primitive types, with the classes of their known values."""
-
-
 def _to_list(value: Value, target: Type, path: Path) -> Value:
     element = target.element or ANY
     if isinstance(value, List) and (value.element is element or element is ANY) and not _has_optional(element):
@@ -126,8 +118,6 @@ def _to_list(value: Value, target: Type, path: Path) -> Value:
     if isinstance(value, Set) and len(value) > 1 and not is_known(value):
         # unknown elements may turn out to be the same, so there is no telling how many there are
         return Unknown(list_of(_type_of_absent(value.element, element, path)))
-    if type(value) is tuple and element in _CLASSES and _CLASSES[element].issuperset(map(type, value)):
-        return List(value, element)  # nothing in it needs to be converted
     items, found = _elements(value, target, path)
     return List(items, found)
 
@@ -145,6 +135,9 @@ def set_value(items: Iterable[Value], element: Type) -> Value:
     marks: frozenset[str] = frozenset()
     plain = []
     for item in items:
+        if type(item) is str:
+            plain.append(item)
+            continue
         stripped, more = unmark_deep(item)
         plain.append(stripped if more else item)
         marks |= more
@@ -163,6 +156,8 @@ def _elements(value: Value, target: Type, path: Path) -> tuple[list[Value], Type
             return list(value), value.element
         if not value:
             return [], types.without_optional(wanted)
+    elif (primitive := types.primitive_of(value)) is not None and (wanted is ANY or wanted is primitive):
+        return list(value), primitive  # nothing in it needs to be converted
     items = [_convert(item, wanted, (*path, index)) for index, item in enumerate(value)]
     common = _settle(items, wanted, target.name, path)
     return [_conform(item, common, (*path, index)) for index, item in enumerate(items)], common

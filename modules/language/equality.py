@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from hythe.modules.language import types
 from hythe.value import Instance, List, Map, Null, Set, Unknown, Value, is_known, is_null
+
+ATOMS = frozenset({str, int, bool, Decimal})
+"""Classes of known values that hold nothing and have no marks; two of one class are equal where Python says so."""
 
 
 def equals(a: Value, b: Value) -> bool | None:
@@ -12,7 +17,7 @@ def equals(a: Value, b: Value) -> bool | None:
     Nulls are equal to each other whatever their types. Instances compare by whose they are.
     """
     kind = type(a)
-    if kind is type(b) and (kind is str or kind is int or kind is bool):
+    if kind is type(b) and kind in ATOMS:
         return bool(a == b)
     if kind is Unknown or type(b) is Unknown:
         return _equals_unknown(a, b)

@@ -12,6 +12,7 @@ from hythe.value import ANY, Lazy, Marked, Set, Unknown, Value, is_null, mark
 
 Pairs = list[tuple[Value, Value]]
 
+_NO_MARKS: frozenset[str] = frozenset()
 _ITERABLE = ("list", "set", "map", "tuple", "object")
 
 
@@ -81,12 +82,14 @@ class Loop:
     def collect(self, scope: Scope) -> tuple[Pairs | None, frozenset[str]] | None:
         """The elements (None: not known yet) and the collection's marks; None when in error."""
         value = self._collection(scope)
+        if type(value) is tuple:
+            return list(enumerate(value)), _NO_MARKS
         if isinstance(value, Lazy):
             pairs = lazy_pairs(value)
             if pairs is not None:
-                return pairs, frozenset()
+                return pairs, _NO_MARKS
             value = value.force(scope.reads)
-        marks: frozenset[str] = frozenset()
+        marks = _NO_MARKS
         if type(value) is Marked:
             value, marks = value.value, value.marks
         pairs = pairs_of(value)
@@ -118,11 +121,14 @@ class Loop:
         """Bind each pair in ``child`` in turn, yielding its key."""
         names = child.locals
         key_name, value_name = self._key, self._value
-        for key, value in pairs:
-            if key_name is not None:
+        if key_name is None:
+            for key, names[value_name] in pairs:  # binds the element as it goes
+                yield key
+        else:
+            for key, value in pairs:
                 names[key_name] = key
-            names[value_name] = value
-            yield key
+                names[value_name] = value
+                yield key
 
     def bind_unknown(self, scope: Scope) -> Scope:
         """A scope in which key and element are unknown, to check what does not depend on them."""

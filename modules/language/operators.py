@@ -9,7 +9,7 @@ from typing import Any
 
 from hythe.modules.language import conversions
 from hythe.modules.language.closure import Code, Compiler, Run
-from hythe.modules.language.equality import equals
+from hythe.modules.language.equality import ATOMS, equals
 from hythe.modules.language.numbers import INEXACT, WIDE, canonical
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
@@ -64,6 +64,7 @@ _ARITHMETIC: dict[str, Callable[[Number, Number], Number]] = {
     "/": _divide,
     "%": _modulo,
 }
+_NUMBERS = frozenset({int, Decimal})
 _SMALL = 1 << 64
 _EXACT: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 """What integers of ordinary size can have done to them without any care."""
@@ -139,13 +140,13 @@ def _arithmetic(node: tree.Binary, left: Run, right: Run, source: tree.Source) -
         if type(a) is int and type(b) is int:
             if exact is not None and -_SMALL < a < _SMALL and -_SMALL < b < _SMALL:
                 return exact(a, b)
-        else:
+        elif type(a) not in _NUMBERS or type(b) not in _NUMBERS:
             operands = _operands(node, a, b, scope, source)
             if operands is None:
                 return Unknown(NUMBER)
             a, b, marks = operands
-        if type(a) is Unknown or type(b) is Unknown:
-            return mark(Unknown(NUMBER), marks)
+            if type(a) is Unknown or type(b) is Unknown:
+                return mark(Unknown(NUMBER), marks)
         try:
             return mark(canonical(compute(a, b)), marks)
         except OperationError as exc:
@@ -162,7 +163,7 @@ def _comparison(node: tree.Binary, left: Run, right: Run, source: tree.Source) -
 
     def run(scope: Scope) -> Value:
         a, b = left(scope), right(scope)
-        if type(a) is int and type(b) is int:
+        if type(a) in _NUMBERS and type(b) in _NUMBERS:
             return compare(a, b)
         operands = _operands(node, a, b, scope, source)
         if operands is None:
@@ -180,7 +181,8 @@ def _equality(node: tree.Binary, left: Run, right: Run) -> Run:
 
     def run(scope: Scope) -> Value:
         a, b = left(scope), right(scope)
-        if type(a) is str and type(b) is str:
+        kind = type(a)
+        if kind is type(b) and kind in ATOMS:
             return (a == b) is not negate
         if is_null(unmark(a)[0]) is not is_null(unmark(b)[0]):
             # what is inside a value does not matter for whether it is null, so its marks do not either
@@ -255,7 +257,10 @@ def compile_unary(node: tree.Unary, compiler: Compiler) -> Code:
     kind = NUMBER if negation else BOOL
 
     def run(scope: Scope) -> Value:
-        value, marks = unmark(operand(scope))
+        value = operand(scope)
+        if not negation and type(value) is bool:
+            return not value
+        value, marks = unmark(value)
         plain = _operand(value, kind, "unary", scope, source, node.operand)
         if plain is None:
             return Unknown(kind)

@@ -28,6 +28,7 @@ def references(expr: tree.Expression, source: tree.Source) -> tuple[Traversal, .
     return tuple(Traversal(root, steps, source.range(node.start, node.end)) for root, steps, node in _walk(expr))
 
 
+_SPLAT_ITEM = frozenset({"*"})
 _Found = tuple[str, tuple[Step, ...], tree.Node]
 
 
@@ -75,6 +76,32 @@ def literal_key(node: tree.Expression) -> Step:
     return None
 
 
+def uses(expr: tree.Expression) -> tuple[set[str], set[str]]:
+    """The root names and the functions that an expression uses, those left out that it binds itself.
+
+    The element that a splat around the expression is at counts as the name ``*``.
+    """
+    roots: set[str] = set()
+    functions: set[str] = set()
+    stack: list[tuple[tree.Expression, frozenset[str]]] = [(expr, frozenset())]
+    while stack:
+        node, bound = stack.pop()
+        match node:
+            case tree.Variable(name=name):
+                roots |= {name} - bound
+            case tree.SplatItem():
+                roots |= _SPLAT_ITEM - bound
+            case tree.GetAttr(source=inner):
+                stack.append((inner, bound))
+            case tree.Index(source=inner, key=key):
+                stack += [(inner, bound), (key, bound)]
+            case _:
+                if isinstance(node, tree.Call):
+                    functions.add(node.name)
+                stack += _children(node, bound)
+    return roots, functions
+
+
 def _children(node: tree.Expression, bound: frozenset[str]) -> list[tuple[tree.Expression, frozenset[str]]]:
     match node:
         case tree.Template(parts=parts):
@@ -87,7 +114,7 @@ def _children(node: tree.Expression, bound: frozenset[str]) -> list[tuple[tree.E
             inside = bound | {name for name in (node.key_name, node.value_name) if name}
             return [(node.collection, bound), (node.body, inside)]
         case tree.Splat():
-            return [(node.source, bound), (node.each, bound)]
+            return [(node.source, bound), (node.each, bound | _SPLAT_ITEM)]
         case tree.Call(args=args):
             return [(arg, bound) for arg in args]
         case tree.Binary(left=left, right=right):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from hythe.diagnostic import Diagnostic, did_you_mean, error
 from hythe.modules.syntax.tree import Node, Source
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 MAX_ITERATIONS = 10_000_000
 """Iterations that one outermost ``for`` may take, the nested ones included."""
 
+SharedValues: TypeAlias = "dict[object, tuple[Value, frozenset[str] | None]]"
+"""Values that instances share, by the code that gives them, with what was read for each (None: cannot be shared)."""
+
 _MISSING = object()
+_UNEXPLAINED = error("Evaluation failed", "Evaluated to see whether it fails.")
 
 
 class Scope:
@@ -25,10 +29,12 @@ class Scope:
     ``locals`` holds the names that an enclosing ``for`` or ``dynamic`` block binds, which win.
     Evaluation adds the addresses of the instances it read to ``reads`` and its findings to
     ``diagnostics``; ``address`` is the instance being evaluated and is put on each finding.
-    ``source`` is the file for code that has no own (compiled expressions bring theirs).
+    ``source`` is the file for code that has no own (compiled expressions bring theirs). ``shared``
+    is where values are kept that are the same for all instances; None keeps none. ``explains``: what
+    errors say matters, not only that there are some.
     """
 
-    __slots__ = ("address", "budget", "diagnostics", "env", "locals", "reads", "roots", "source")
+    __slots__ = ("address", "budget", "diagnostics", "env", "explains", "locals", "reads", "roots", "shared", "source")
 
     def __init__(
         self,
@@ -47,38 +53,47 @@ class Scope:
         self.diagnostics: list[Diagnostic] = [] if diagnostics is None else diagnostics
         self.source = source
         self.address = address
+        self.shared: SharedValues | None = None
+        self.explains = True
         self.budget: list[int] | None = None
 
-    def _copy(self) -> Scope:
+    def _copy(self, reads: set[str], diagnostics: list[Diagnostic]) -> Scope:
         new = Scope.__new__(Scope)
-        new.roots, new.locals, new.env = self.roots, self.locals, self.env
-        new.reads, new.diagnostics = self.reads, self.diagnostics
-        new.source, new.address, new.budget = self.source, self.address, self.budget
+        new.roots = self.roots
+        new.locals = self.locals
+        new.env = self.env
+        new.reads = reads
+        new.diagnostics = diagnostics
+        new.source = self.source
+        new.address = self.address
+        new.shared = self.shared
+        new.explains = self.explains
+        new.budget = self.budget
         return new
 
     def child(self, names: Mapping[str, Value | Lazy]) -> Scope:
         """A scope with more names, sharing the recorders of this one."""
-        new = self._copy()
+        new = self._copy(self.reads, self.diagnostics)
         new.locals = {**self.locals, **names}
         return new
 
     def recording(self, reads: set[str]) -> Scope:
         """The same names, with what is read noted in ``reads`` instead."""
-        new = self._copy()
-        new.reads = reads
-        return new
+        return self._copy(reads, self.diagnostics)
 
     def captured(self) -> Scope:
         """The same names and ``reads``, with a list of diagnostics of its own."""
-        new = self._copy()
-        new.diagnostics = []
+        return self._copy(self.reads, [])
+
+    def attempting(self) -> Scope:
+        """As :meth:`captured`, for an evaluation of which only counts whether it fails."""
+        new = self.captured()
+        new.explains = False
         return new
 
     def discarding(self) -> Scope:
         """The same names, with recorders of its own: for what must leave no trace here."""
-        new = self.captured()
-        new.reads = set()
-        return new
+        return self._copy(set(), [])
 
     def names(self) -> Iterator[str]:
         """All names that an expression may begin with here."""
@@ -92,14 +107,21 @@ class Scope:
         found = self.locals.get(name, _MISSING)
         return self.roots.get(name) if found is _MISSING else found
 
+    def hint(self, word: str, known: Iterable[str]) -> str:
+        """A sentence that names the nearest known word, with a leading space, or ''."""
+        return did_you_mean(word, known) if self.explains else ""
+
     def report(self, source: Source, node: Node, summary: str, detail: str) -> Unknown:
         """Note an error at a node, and give the value that stands for the failed evaluation."""
+        if not self.explains:
+            self.diagnostics.append(_UNEXPLAINED)
+            return Unknown(ANY)
         self.diagnostics.append(error(summary, detail, source.range(node.start, node.end), address=self.address))
         return Unknown(ANY)
 
     def report_unknown_name(self, source: Source, node: Node, name: str) -> Unknown:
         """Note that a root name does not exist."""
-        hint = did_you_mean(name, self.names())
+        hint = self.hint(name, self.names())
         return self.report(source, node, "Unknown variable", f'There is no variable named "{name}".{hint}')
 
     def spend(self, count: int, source: Source, node: Node) -> bool:

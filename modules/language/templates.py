@@ -24,49 +24,47 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
     if all(part.constant and type(part.value) is str for part in parts):
         return constant("".join(part.value for part in parts))
     source = compiler.source
-    pairs = tuple(
-        (part.value if part.constant and type(part.value) is str else None, part.strict(), own)
-        for part, own in zip(parts, node.parts, strict=True)
+    literals = [part.value if part.constant and type(part.value) is str else "" for part in parts]
+    holes = tuple(
+        (index, part.strict(), own)
+        for index, (part, own) in enumerate(zip(parts, node.parts, strict=True))
+        if not (part.constant and type(part.value) is str)
     )
 
     def run(scope: Scope) -> Value:
-        texts: list[str] = []
+        texts = literals.copy()
         marks = _NO_MARKS
         known = True
-        for literal, part, own in pairs:
-            if literal is not None:
-                texts.append(literal)
-                continue
+        for index, part, own in holes:
             value = part(scope)
-            if type(value) is int:
+            kind = type(value)
+            if kind is int:
                 value = str(value)
-            elif type(value) is not str:
-                if type(value) is Marked:
+            elif kind is not str:
+                if kind is Marked:
                     marks |= value.marks
                     value = value.value
                 value = as_text(value, scope, source, own)
                 if value is None:
                     known = False
                     continue
-            texts.append(value)
+            texts[index] = value
         if not known:
             return mark(Unknown(STRING), marks)
-        text = _joined(texts, scope, source, node)
+        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
         return mark(text, marks) if marks else text
 
     return Code(run, pure=all(part.pure for part in parts))
 
 
-def _joined(texts: list[str], scope: Scope, source: tree.Source, node: tree.Node) -> Value:
-    if sum(map(len, texts)) > MAX_LENGTH:
-        scope.report(
-            source,
-            node,
-            "Template result too long",
-            f"The text would have more than {MAX_LENGTH:,} characters. Put large contents into a file instead.",
-        )
-        return Unknown(STRING)
-    return "".join(texts)
+def _too_long(scope: Scope, source: tree.Source, node: tree.Node) -> Value:
+    scope.report(
+        source,
+        node,
+        "Template result too long",
+        f"The text would have more than {MAX_LENGTH:,} characters. Put large contents into a file instead.",
+    )
+    return Unknown(STRING)
 
 
 def as_text(value: Value, scope: Scope, source: tree.Source, node: tree.Node) -> str | None:
@@ -120,6 +118,9 @@ def compile_template_for(node: tree.TemplateFor, compiler: Compiler) -> Code:
                 texts.append(value)
             else:
                 known = False
-        return mark(_joined(texts, scope, source, node) if known else Unknown(STRING), marks)
+        if not known:
+            return mark(Unknown(STRING), marks)
+        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
+        return mark(text, marks)
 
     return Code(run)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from hythe.diagnostic import did_you_mean
 from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run, constant
 from hythe.modules.language.references import literal_key
@@ -80,10 +80,9 @@ def compile_get_attr(node: tree.GetAttr, compiler: Compiler) -> Code:
 
     def run(scope: Scope) -> Value:
         value = base(scope)
-        if isinstance(value, dict) and not isinstance(value, Map):
-            found = value.get(name, _MISSING)
-            if found is not _MISSING:
-                return found
+        if type(value) is dict or type(value) is Instance:
+            if name in value:
+                return value[name]  # type: ignore[index]
         elif isinstance(value, Lazy):
             try:
                 return value.get(name, scope.reads)
@@ -98,32 +97,25 @@ def _root_attribute(root: tree.Variable, node: tree.GetAttr, source: tree.Source
     """``each.key``, ``local.name``: what most references are, in one step."""
     root_name, name = root.name, node.name
 
-    def run(scope: Scope) -> Value:
-        names = scope.locals
-        if root_name in names:
-            value = names[root_name]
-        elif root_name in scope.roots:
-            value = scope.roots[root_name]
-        else:
-            value = scope.report_unknown_name(source, root, root_name)
+    def read(forcing: bool, scope: Scope) -> Value:
+        names = scope.locals if root_name in scope.locals else scope.roots
+        value = names[root_name] if root_name in names else scope.report_unknown_name(source, root, root_name)
         if type(value) is dict and name in value:
-            return value[name]
-        if isinstance(value, Lazy):
+            found = value[name]
+        elif isinstance(value, Lazy):
             try:
-                return value.get(name, scope.reads)
+                found = value.get(name, scope.reads)
             except KeyError:
                 return _missing_lazy(value, name, scope, source, node)
-        return get_attribute(value, name, scope, source, node)
+        else:
+            found = get_attribute(value, name, scope, source, node)
+        return found.force(scope.reads) if forcing and isinstance(found, Lazy) else found
 
-    def forced(scope: Scope) -> Value:
-        value = run(scope)
-        return value.force(scope.reads) if isinstance(value, Lazy) else value
-
-    return Code(run, lazy=True, forced=forced)
+    return Code(partial(read, False), lazy=True, forced=partial(read, True))
 
 
 def _missing_lazy(value: Lazy, name: str | int, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
-    hint = did_you_mean(str(name), value.keys())
+    hint = scope.hint(str(name), value.keys())
     return scope.report(
         source, node, "Unsupported attribute", f'This object does not have an attribute named "{name}".{hint}'
     )
@@ -144,7 +136,7 @@ def get_attribute(value: Value, name: str | int, scope: Scope, source: tree.Sour
     if isinstance(value, dict):
         if name in value:
             return value[name]
-        hint = did_you_mean(name, value)
+        hint = scope.hint(name, value)
         if isinstance(value, Map):
             return scope.report(
                 source,
@@ -175,7 +167,7 @@ def _unknown_attribute(kind: Type, name: str, scope: Scope, source: tree.Source,
     if kind.name == "object":
         if name in kind.attributes:
             return Unknown(kind.attributes[name])
-        hint = did_you_mean(name, kind.attributes)
+        hint = scope.hint(name, kind.attributes)
         return scope.report(
             source, node, "Unsupported attribute", f'This object does not have an attribute named "{name}".{hint}'
         )
@@ -199,7 +191,14 @@ def compile_index(node: tree.Index, compiler: Compiler) -> Code:
 
     def run(scope: Scope) -> Value:
         value = base(scope)
-        return get_index(value, key_run(scope), scope, source, node)
+        key = key_run(scope)
+        kind = type(value)
+        if kind is tuple or kind is List:
+            if type(key) is int and 0 <= key < len(value):
+                return value[key]
+        elif (kind is dict or kind is Map) and type(key) is str and key in value:
+            return value[key]
+        return get_index(value, key, scope, source, node)
 
     return Code(run, lazy=inner.lazy, pure=inner.pure and key_code.pure)
 
@@ -263,21 +262,20 @@ def _invalid(scope: Scope, source: tree.Source, node: tree.Node, detail: str) ->
 
 def _lazy_element(value: Lazy, key: Value, scope: Scope) -> Any:
     kind = type(key)
-    candidates: list[str | int]
-    if kind is str:
-        candidates = [key, int(key)] if key.isdecimal() and len(key) < 10 else [key]
-    elif kind is int:
-        candidates = [key, str(key)]
-    elif kind is bool:
-        candidates = ["true" if key else "false"]
-    else:
+    if kind is bool:
+        key = "true" if key else "false"
+    elif kind is not str and kind is not int:
         return _MISSING
-    for candidate in candidates:
-        try:
-            return value.get(candidate, scope.reads)
-        except KeyError:
-            continue
-    return _MISSING
+    try:
+        return value.get(key, scope.reads)
+    except KeyError:
+        pass
+    # a block with count has numbers for keys, one with for_each has strings
+    other = str(key) if kind is int else int(key) if key.isdecimal() and len(key) < 10 else None
+    try:
+        return _MISSING if other is None else value.get(other, scope.reads)
+    except KeyError:
+        return _MISSING
 
 
 def _converted_key(key: Value, kind: Type, scope: Scope, source: tree.Source, node: tree.Node) -> Value:
@@ -300,7 +298,7 @@ def _dict_element(value: dict[str, Value], key: Value, scope: Scope, source: tre
             return Unknown(value.element) if isinstance(value, Map) else Unknown(ANY)
     if key in value:
         return value[key]
-    hint = did_you_mean(key, value) or _keys(value)
+    hint = scope.hint(key, value) or _keys(value)
     if isinstance(value, Instance):
         return scope.report(
             source, node, "Unsupported attribute", f'This object does not have an attribute named "{key}".{hint}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -35,12 +35,14 @@ __all__ = [
     "fill_dynamic",
     "has_dynamic",
     "make_set",
+    "primitive_of",
     "type_of",
     "unify",
     "without_optional",
 ]
 
 _PRIMITIVE = frozenset({"string", "number", "bool"})
+_NUMBERS = frozenset({int, Decimal})
 _OF_CLASS: dict[type, Type] = {str: STRING, bool: BOOL, int: NUMBER, Decimal: NUMBER, type(None): ANY}
 
 
@@ -49,6 +51,12 @@ def type_of(value: Value) -> Type:
     known = _OF_CLASS.get(type(value))
     if known is not None:
         return known
+    if isinstance(value, tuple):
+        return tuple_of(map(type_of, value))
+    if isinstance(value, Map):
+        return map_of(value.element)
+    if isinstance(value, dict):
+        return object_of(dict(zip(value, map(type_of, value.values()), strict=True)))
     if isinstance(value, Marked):
         return type_of(value.value)
     if isinstance(value, (Unknown, Null)):
@@ -57,14 +65,19 @@ def type_of(value: Value) -> Type:
         return list_of(value.element)
     if isinstance(value, Set):
         return set_of(value.element)
-    if isinstance(value, Map):
-        return map_of(value.element)
-    if isinstance(value, dict):
-        return object_of({name: type_of(item) for name, item in value.items()})
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, list):
         return tuple_of(map(type_of, value))
     # what is left are references, of which only their owner knows the attributes
     return ANY
+
+
+def primitive_of(values: Collection[Value]) -> Type | None:
+    """The primitive type that all values have, none being unknown, null or marked; None when they have not."""
+    classes = set(map(type, values))
+    if len(classes) == 1:
+        kind = _OF_CLASS.get(classes.pop())
+        return None if kind is ANY else kind
+    return NUMBER if classes == _NUMBERS else None
 
 
 def equal_types(a: Type, b: Type) -> bool:

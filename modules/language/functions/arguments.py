@@ -18,4 +18,7 @@ def whole(value: int | Decimal, index: int) -> int:
 
 def same(a: Value, b: Value) -> bool | None:
     """Whether two values are equal, marks aside; None when that is not known yet."""
+    kind = type(a)
+    if kind is type(b) and kind in equality.ATOMS:
+        return bool(a == b)
     return equality.equals(unmark_deep(a)[0], unmark_deep(b)[0])

@@ -43,6 +43,8 @@ def _kind(value: Value) -> Type:
 )
 def length(value: Value) -> Value:
     plain, marks = unmark(value)
+    if type(plain) is tuple or type(plain) is dict:
+        return mark(len(plain), marks)
     kind = _kind(plain)
     if kind.name == "tuple":
         return mark(len(kind.elements), marks)
@@ -288,6 +290,8 @@ def one(items: Value, *, returns: Type) -> Value:
 
 
 def _keys_type(args: Sequence[Value]) -> Type:
+    if type(args[0]) is dict:
+        return ANY  # nobody asks for the type of the keys of what is known
     kind = _kind(args[0])
     if kind.name == "map":
         return list_of(STRING)
@@ -305,6 +309,8 @@ def _keys_type(args: Sequence[Value]) -> Type:
 )
 def keys(mapping: Value) -> Value:
     plain, marks = unmark(mapping)
+    if type(plain) is dict:
+        return mark(tuple(sorted(plain)), marks)
     kind = _kind(plain)
     if kind.name == "object":
         return mark(tuple(sorted(kind.attributes)), marks)
@@ -312,6 +318,8 @@ def keys(mapping: Value) -> Value:
 
 
 def _values_type(args: Sequence[Value]) -> Type:
+    if type(args[0]) is dict:
+        return ANY  # as with keys()
     kind = _kind(args[0])
     if kind.name == "map":
         return list_of(kind.element or ANY)

@@ -18,6 +18,7 @@ from hythe.value import (
     Unknown,
     Value,
     is_known,
+    is_marked,
     is_null,
     list_of,
     map_of,
@@ -131,16 +132,22 @@ def _concat_type(args: Sequence[Value]) -> Type:
 def concat(*args: Value, returns: Type) -> Value:
     marks: frozenset[str] = frozenset()
     items: list[Value] = []
+    as_list = returns.name == "list"
     for arg in args:
         plain, more = unmark(arg)
         marks |= more
-        items.extend(conversions.convert(plain, returns) if returns.name == "list" else plain)
-    return mark(List(items, returns.element or ANY) if returns.name == "list" else tuple(items), marks)
+        items += conversions.convert(plain, returns) if as_list else plain
+    return mark(List(items, returns.element or ANY) if as_list else tuple(items), marks)
+
+
+_OBJECT_ONLY = frozenset({dict})
+_SOME_OBJECT = object_of({})
+"""Stands for the type of known objects merged, of which it only matters that it is no map."""
 
 
 def _merge_type(args: Sequence[Value]) -> Type:
-    if not args:
-        return object_of({})
+    if _OBJECT_ONLY.issuperset(map(type, args)):
+        return _SOME_OBJECT
     kinds = [types.type_of(arg) for arg in args]
     if ANY in kinds:
         return ANY
@@ -224,7 +231,8 @@ def _count_mismatch(names: int, items: int) -> FunctionError:
 
 
 def _zipmap_type(args: Sequence[Value]) -> Type:
-    names, items = unmark_deep(args[0])[0], types.type_of(args[1])
+    names = unmark_deep(args[0])[0] if is_marked(args[0]) else args[0]
+    items = types.type_of(args[1])
     if items.name == "list":
         return map_of(items.element or ANY)
     if items.name != "tuple":
@@ -246,7 +254,7 @@ def _zipmap_type(args: Sequence[Value]) -> Type:
     examples=['zipmap(["a", "b"], [1, 2]).b == 2'],
 )
 def zipmap(names: Value, items: Value, *, returns: Type) -> Value:
-    keys, marks = unmark_deep(names)
+    keys, marks = unmark_deep(names) if is_marked(names) else (names, frozenset())
     plain, more = unmark(items)
     marks |= more
     if not is_known(keys):

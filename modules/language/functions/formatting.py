@@ -134,40 +134,59 @@ _SHORT = 200
 
 def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
     parts: list[str] = []
-    size = position = highest = 0
-    following = 1
-    while True:
-        start = template.find("%", position)
-        if start < 0:
-            parts.append(template[position:])
-            break
-        parts.append(template[position:start])
-        if template.startswith("%%", start):
-            parts.append("%")
-            position = start + 2
+    size = highest = 0
+    for piece in (_known_pieces if len(template) <= _SHORT else _pieces)(template):
+        if isinstance(piece, str):
+            parts.append(piece)
             continue
-        verb = (_known_verb if len(template) <= _SHORT else _parse_verb)(template, start, following)
-        if verb.argument > len(args):
+        if isinstance(piece, _Fault):
+            raise FunctionError(piece.message, 0)
+        if piece.argument > len(args):
             raise FunctionError(
-                f'not enough arguments for "{verb.raw}" at {verb.offset}: '
-                f"need index {verb.argument} but have {len(args)} total",
+                f'not enough arguments for "{piece.raw}" at {piece.offset}: '
+                f"need index {piece.argument} but have {len(args)} total",
                 0,
             )
-        parts.append(_render(verb, args[verb.argument - 1]))
+        parts.append(_render(piece, args[piece.argument - 1]))
         size += len(parts[-1])
         text.check_length(size)
-        highest = max(highest, verb.argument)
-        following = verb.argument + 1
-        position = start + len(verb.raw)
+        highest = max(highest, piece.argument)
     if highest < len(args):
         used = "no verbs in format string" if not highest else f"only {highest} used by format string"
         raise FunctionError(f"too many arguments; {used}", highest + 1)
     return "".join(parts)
 
 
-@lru_cache(maxsize=1024)
-def _known_verb(template: str, start: int, following: int) -> _Verb:
-    return _parse_verb(template, start, following)
+@dataclass(frozen=True)
+class _Fault:
+    """Where a template is no template; what stands before may fail first, when it is filled."""
+
+    message: str
+
+
+def _pieces(template: str) -> tuple[str | _Verb | _Fault, ...]:
+    """The literal parts and the verbs of a template, up to what is no verb."""
+    found: list[str | _Verb | _Fault] = []
+    position = 0
+    following = 1
+    while (start := template.find("%", position)) >= 0:
+        if start > position:
+            found.append(template[position:start])
+        if template.startswith("%%", start):
+            found.append("%")
+            position = start + 2
+            continue
+        try:
+            verb = _parse_verb(template, start, following)
+        except FunctionError as exc:
+            return (*found, _Fault(exc.message))
+        found.append(verb)
+        following = verb.argument + 1
+        position = start + len(verb.raw)
+    return (*found, template[position:])
+
+
+_known_pieces = lru_cache(maxsize=1024)(_pieces)
 
 
 def _parse_verb(template: str, start: int, following: int) -> _Verb:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from decimal import Decimal
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hythe.modules.language import conversions
 from hythe.modules.language.functions.families import FAMILIES
@@ -134,6 +135,11 @@ class Environment:
         return replace(self, template_depth=self.template_depth + 1)
 
 
+_EXACT: Mapping[type, Type] = {str: STRING, int: NUMBER, Decimal: NUMBER, bool: BOOL}
+_PLAIN_COLLECTIONS = frozenset({dict, tuple, List, Set, Map})
+Classes: TypeAlias = frozenset[type]
+
+
 @dataclass(frozen=True)
 class Param:
     """A parameter. ``type`` is what arguments are converted to; ANY takes them as they are.
@@ -151,6 +157,16 @@ class Param:
     allow_marked: bool = False
     dynamic: bool = False
     description: str = ""
+    ready: Classes = field(init=False, repr=False, compare=False)
+    """The classes of arguments that are taken as they are: their values are of the parameter's type, known and not
+    null, and have no mark that it does not want."""
+
+    def __post_init__(self) -> None:
+        """Find out what is ``ready``."""
+        ready = frozenset(kind for kind, exact in _EXACT.items() if self.type in (exact, ANY))
+        if self.type is ANY and self.allow_marked:
+            ready |= _PLAIN_COLLECTIONS
+        object.__setattr__(self, "ready", ready)
 
 
 Returns = Type | Callable[[Sequence[Value]], Type]
@@ -158,7 +174,10 @@ Returns = Type | Callable[[Sequence[Value]], Type]
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the language. ``special`` ones are evaluated by the compiler, not called."""
+    """A function of the language. ``special`` ones are evaluated by the compiler, not called.
+
+    ``keywords`` are what the implementation asks for beside the arguments.
+    """
 
     name: str
     params: tuple[Param, ...]
@@ -171,6 +190,12 @@ class Function:
     keywords: frozenset[str] = frozenset()
     accepting: dict[int, tuple[Param, ...]] = field(default_factory=dict, repr=False, compare=False)
     """The parameters that so many arguments go to, as far as they were asked for."""
+    simple: bool = field(init=False, repr=False, compare=False)
+    """Whether there is nothing to a call but the arguments: no keywords, and always the same type of result."""
+
+    def __post_init__(self) -> None:
+        """Find out whether it is ``simple``."""
+        object.__setattr__(self, "simple", not self.keywords and not callable(self.returns))
 
     def params_for(self, count: int) -> tuple[Param, ...]:
         """The parameter of each of ``count`` arguments. Raises FunctionError when that is no number of them."""
@@ -179,6 +204,10 @@ class Function:
             _check_count(self, count)
             found = self.accepting[count] = tuple(self.param(index) for index in range(count))
         return found
+
+    def takes(self, count: int) -> bool:
+        """Whether that may be the number of arguments."""
+        return count == len(self.params) or (self.variadic is not None and count > len(self.params))
 
     def param(self, index: int) -> Param:
         """The parameter that takes the argument at ``index``."""
@@ -265,10 +294,15 @@ def call(name: str, args: Sequence[Value], env: Environment) -> Value:
     return call_function(found, args, env)
 
 
-def call_function(found: Function, args: Sequence[Value], env: Environment) -> Value:
-    """As :func:`call`, of a function that was looked up already."""
+def call_function(found: Function, args: Sequence[Value], env: Environment, *, ready: bool = False) -> Value:
+    """As :func:`call`, of a function that was looked up already.
+
+    ``ready``: there are as many arguments as there may be, each of a class in its :attr:`Param.ready`.
+    """
     try:
-        return _call(found, args, env)
+        if not ready:
+            return _call(found, args, env)
+        return found.implementation(*args) if found.simple else _result(found, args, env)
     except FunctionError as exc:
         if any(not unmark_deep(arg)[1].isdisjoint(_SECRET) for arg in args):
             raise exc.redacted() from None
@@ -277,48 +311,42 @@ def call_function(found: Function, args: Sequence[Value], env: Environment) -> V
         raise FunctionError("the arguments are nested too deeply") from None
 
 
-_EXACT: Mapping[type, Type] = {str: STRING, int: NUMBER, bool: BOOL}
-
-
-_PLAIN_COLLECTIONS = frozenset({dict, tuple, List, Set, Map})
-
-
 def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
-    converted: list[Value] = []
+    """The rules of a call: conversion, nulls, unknown arguments, and marks."""
+    converted = list(args)
     marks: frozenset[str] = frozenset()
     undetermined = unknown = False
-    index = -1
-    for arg, param in zip(args, found.params_for(len(args)), strict=True):
-        index += 1
-        kind, wanted = type(arg), param.type
-        exact = _EXACT.get(kind)
-        if exact is not None and (exact is wanted or wanted is ANY):
-            # nothing to convert, and neither unknown, null nor marked
-            converted.append(arg)
-            continue
-        if wanted is ANY and kind in _PLAIN_COLLECTIONS and (param.allow_marked or not is_marked(arg)):
-            converted.append(arg)
+    for index, param in enumerate(found.params_for(len(args))):
+        arg = args[index]
+        kind = type(arg)
+        if kind in param.ready or (param.type is ANY and kind in _PLAIN_COLLECTIONS and not is_marked(arg)):
             continue
         value, more = _accept(arg, param, index)
         marks |= more
-        converted.append(value)
+        converted[index] = value
         plain = value.value if type(value) is Marked else value
         if type(plain) is Unknown:
             unknown = unknown or not param.allow_unknown
         undetermined = undetermined or (not param.dynamic and _is_untyped(plain))
     if undetermined:
         return mark(Unknown(ANY), marks.union(*(unmark_deep(value)[1] for value in converted)))
-    result_type = found.returns(converted) if callable(found.returns) else found.returns
     if unknown:
+        result_type = found.returns(converted) if callable(found.returns) else found.returns
         return mark(Unknown(result_type), marks.union(*(unmark_deep(value)[1] for value in converted)))
+    return mark(_result(found, converted, env), marks)
+
+
+def _result(found: Function, args: Sequence[Value], env: Environment) -> Value:
+    # asked for in any case: it also tells what is wrong with the arguments
+    result_type = found.returns(args) if callable(found.returns) else found.returns
     if not found.keywords:
-        result = found.implementation(*converted)
-    else:
-        keywords: dict[str, Any] = {
-            key: value for key, value in (("env", env), ("returns", result_type)) if key in found.keywords
-        }
-        result = found.implementation(*converted, **keywords)
-    return mark(result, marks) if marks else result
+        return found.implementation(*args)
+    keywords: dict[str, Any] = {}
+    if "env" in found.keywords:
+        keywords["env"] = env
+    if "returns" in found.keywords:
+        keywords["returns"] = result_type
+    return found.implementation(*args, **keywords)
 
 
 def _is_untyped(value: Value) -> bool:

@@ -93,16 +93,15 @@ _STRINGS_ONLY = frozenset({str})
 def join(separator: str, *lists: List) -> Value:
     if not lists:
         raise FunctionError("at least one list is required")
-    if not all(map(is_known, lists)):
-        return Unknown(STRING)
-    for number, items in enumerate(lists, start=1):
-        if _STRINGS_ONLY.issuperset(map(type, items)):
-            continue
-        for index, item in enumerate(items):
-            if is_null(item):
-                which = f"element {index} of list {number}" if len(lists) > 1 else f"element {index}"
-                raise FunctionError(f"{which} is null; cannot concatenate null values", number)
-    parts = [item for items in lists for item in items]
+    parts = [item for items in lists for item in items] if len(lists) > 1 else lists[0]
+    if not _STRINGS_ONLY.issuperset(map(type, parts)):
+        if not all(map(is_known, lists)):
+            return Unknown(STRING)
+        for number, items in enumerate(lists, start=1):
+            for index, item in enumerate(items):
+                if is_null(item):
+                    which = f"element {index} of list {number}" if len(lists) > 1 else f"element {index}"
+                    raise FunctionError(f"{which} is null; cannot concatenate null values", number)
     text.check_length(sum(map(len, parts)) + len(separator) * len(parts))
     return text.normalized(separator.join(parts))
 

@@ -267,6 +267,8 @@ def test_try_and_can() -> None:
     assert ev("can(o.x)", o={"x": Unknown()}) == {"$unknown": "bool"}
     assert ev('try(u, "fallback")', u=Unknown("string")) == {"$unknown": "any"}
     assert "No expression succeeded" in problem("try(o.x, o.y)", o={})[1]
+    assert 'named "nam". Did you mean "name"?' in problem("try(o.nam, try(o.x))", o={"name": 1})[1]
+    assert ev('try(try(o.x, o.y), "fallback")', o={}) == "fallback"
     assert problem("try()")[0] == "Error in function call"
 
 
