@@ -24,7 +24,7 @@ from harness import HYTHE, Row, folder, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
-PROFILE = ROOT / "benchmarks" / "profile.md"
+NOTES = ROOT / "benchmarks" / "notes.md"
 
 
 def start_up() -> Iterator[Row]:
@@ -69,7 +69,7 @@ def report(rows: list[Row]) -> str:
     for row in rows:
         budget = "" if row.budget is None else f"{row.budget:g} {row.unit}"
         lines.append(f"| {row.what} | {row.value:.3g} {row.unit} | {budget} | {row.verdict} | {row.note} |")
-    return "\n".join(lines) + "\n\n" + PROFILE.read_text()
+    return "\n".join(lines) + "\n\n" + NOTES.read_text()
 
 
 def main() -> int:
