@@ -1,0 +1,283 @@
+"""The commands with their state in a bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from hythe.state.backends.s3.lease import decode
+from tests.live.state.pg.conftest import stopped
+from tests.live.state.pg.test_pg_commands import SLEEPER, WORLD
+from tests.live.state.s3.conftest import KEY, Bucket, Project
+from tests.live.state.s3.radosgw import SECRET_KEY
+
+
+def test_the_life_of_a_project(project: Project) -> None:
+    project.write(WORLD)
+    project.ok("init")
+    assert project.run("plan", "--detailed-exitcode").code == 2
+    project.ok("apply", "--auto-approve")
+    project.empty()
+    greeting = json.loads(project.ok("output", "--json"))["greeting"]["value"]
+    assert (project.folder / "greeting").read_text() == greeting
+    project.ok("apply", "--auto-approve", "--var=greeting=bye")
+    project.ok("state", "mv", "random.id", "random.moved")
+    assert project.ok("state", "list").split() == ["file.greeting", "random.moved", "value.greeting"]
+    project.ok("state", "mv", "random.moved", "random.id")
+    project.ok("plan", "--var=greeting=again", "--out=p.plan")
+    project.ok("apply", "p.plan")
+    assert "Stale plan" in project.fails("apply", "p.plan")
+    pulled = project.ok("state", "pull")
+    (project.folder / "pushed.json").write_text(pulled)
+    project.ok("apply", "--auto-approve", "--destroy", "--target=file.greeting")
+    project.ok("state", "push", "--force", "pushed.json")
+    assert project.state()["instances"] == json.loads(pulled)["instances"]
+    assert "sound" in project.ok("state", "check")
+    # nothing of the state is in the folder
+    assert not list(project.folder.glob("hythe.state*"))
+    kept = json.loads(project.ok("state", "history", "--json"))
+    assert len(json.dumps(kept)) > 100
+    first = project.bucket.backend().versions()[-1]
+    project.ok("state", "history", "--restore", first.id, "--auto-approve")
+    twin = project.twin("twin", WORLD)
+    assert twin.ok("state", "list").split() == ["file.greeting", "random.id", "value.greeting"]
+    project.ok("destroy", "--auto-approve")
+    assert project.ok("state", "list") == ""
+    assert project.bucket.backend().holder() is None
+
+
+def test_a_state_that_was_lost_is_rebuilt(project: Project) -> None:
+    project.write('resource "value" "x" { input = 1 }')
+    project.ok("apply", "--auto-approve")
+    project.bucket.link.delete(project.bucket.listed())
+    assert project.ok("state", "list") == ""
+    project.ok("state", "rebuild", "--auto-approve")
+    project.empty()
+
+
+def test_workspaces(project: Project) -> None:
+    project.write('resource "value" "x" { input = hythe.workspace }')
+    project.ok("apply", "--auto-approve")
+    project.ok("workspace", "new", "staging")
+    project.ok("apply", "--auto-approve")
+    assert f"env:/staging/{KEY}" in project.bucket.listed()
+    assert project.ok("workspace", "list").split() == ["default", "*", "staging"]
+    project.ok("workspace", "select", "default")
+    project.ok("workspace", "delete", "--force", "staging")
+    assert project.ok("workspace", "list").split() == ["*", "default"]
+    assert project.bucket.listed("env:/") == []
+    project.empty()
+
+
+def test_an_encrypted_state(project: Project) -> None:
+    key = 'encryption {\n    key_provider "pbkdf2" "p" { passphrase = "correct horse battery staple" }\n'
+    key += '    method "aes_gcm" "m" { keys = key_provider.pbkdf2.p }\n    state { method = method.aes_gcm.m }\n  }'
+    project.write(f'hythe {{\n  {key}\n}}\nresource "value" "x" {{ input = "in the clear" }}')
+    project.ok("apply", "--auto-approve")
+    project.empty()
+    for each in project.bucket.listed():
+        found = project.bucket.link.get(each)
+        assert found is not None
+        assert b"in the clear" not in found.body
+    assert "in the clear" in project.ok("state", "pull")
+    project.write('resource "value" "x" { input = "in the clear" }')
+    assert "State is encrypted" in project.fails("plan")
+
+
+def test_two_at_once_and_a_lock_forced_open(project: Project) -> None:
+    project.write(SLEEPER)
+    assert "Nobody holds the lock" in project.ok("force-unlock")
+    apply = project.start("apply", "--auto-approve")
+    try:
+        project.wait_for(lambda: project.lines() == ["begun"])
+        said = project.fails("plan")
+        assert "State is locked" in said
+        assert "`hythe apply` of" in said
+        assert project.run("plan", "--lock=false", "--detailed-exitcode").code == 2
+        holder = project.bucket.backend().holder()
+        assert holder is not None
+        assert holder.id in project.fails("force-unlock")
+        assert "Lock ID does not match" in project.fails("force-unlock", "00000000-0000-0000-0000-000000000000")
+        assert "unlocked" in project.ok("force-unlock", "--force", holder.id)
+        assert "Lock not held" in project.fails("force-unlock", "--force", holder.id)
+    finally:
+        apply.kill()
+        apply.communicate()
+
+
+def test_a_holder_that_was_killed_is_no_obstacle(project: Project) -> None:
+    project.settings = '    lease = "1h"'
+    project.write(SLEEPER)
+    apply = project.start("apply", "--auto-approve")
+    project.wait_for(lambda: project.lines() == ["begun"])
+    apply.send_signal(signal.SIGKILL)
+    (project.folder / "go").touch()
+    # at once: not even waited for, so that it is still in the table of processes
+    project.ok("apply", "--auto-approve")
+    apply.communicate()
+    project.empty()
+
+
+def _elsewhere(bucket: Bucket) -> None:
+    """Let the lock look as if its holder, which must be dead, were on another machine, where nobody can look."""
+    link = bucket.link
+    found = link.get(f"{KEY}.hythelock")
+    assert found is not None
+    told = json.loads(found.body)
+    told["process"]["boot"] = "of-another-machine"
+    link.replace(f"{KEY}.hythelock", json.dumps(told).encode(), found.etag)
+    assert decode(json.dumps(told).encode(), link.target).held
+
+
+@pytest.mark.parametrize("patient", [True, False], ids=["waits", "comes later"])
+def test_a_holder_that_was_killed_elsewhere_has_its_lease(project: Project, patient: bool) -> None:
+    project.settings = '    lease = "3s"'
+    project.write(SLEEPER)
+    apply = project.start("apply", "--auto-approve")
+    project.wait_for(lambda: project.lines() == ["begun"])
+    apply.kill()
+    apply.communicate()
+    (project.folder / "go").touch()
+    _elsewhere(project.bucket)
+    assert "State is locked" in project.fails("apply", "--auto-approve")
+    if patient:
+        project.ok("apply", "--auto-approve", "--lock-timeout=20s")
+    else:
+        # by the server's clock it is old, so nobody needs to ask for patience
+        time.sleep(9)
+        project.ok("apply", "--auto-approve")
+    project.empty()
+
+
+def test_a_holder_that_was_stopped_overwrites_nothing(project: Project) -> None:
+    steps = "".join(
+        f'resource "command" "s{n}" {{\n  create = "sleep 0.3; echo WHO{n} >> FOLDER/log"\n'
+        f"  depends_on = [{f'command.s{n - 1}' if n else ''}]\n}}\n"
+        for n in range(6)
+    )
+    project.settings = '    lease = "1s"'
+    project.write(steps.replace("WHO", "first"))
+    apply = project.start("apply", "--auto-approve")
+    project.wait_for(lambda: len(project.lines()) == 2)
+    with stopped(apply):
+        other = project.twin("twin", steps.replace("WHO", "second"))
+        # it is there, so only its lease can end
+        other.ok("apply", "--auto-approve", "--lock-timeout=20s")
+        after = other.state()
+        assert len(after["instances"]) == 6
+    ran = project.end(apply)
+    assert ran.code == 1
+    said = " ".join(ran.text.split())
+    assert "State lock lost" in said
+    assert "operations were not begun" in said
+    assert other.state() == after
+    other.empty()
+    first = [line for line in project.lines() if line.startswith("first")]
+    assert len(first) <= 4, "it went on though its lock was lost"
+
+
+PAUSED = """
+import os, signal, sys
+from hythe.state.backends.s3.link import Link
+put = Link._put
+def late(self, key, *given):
+    if WHEN in key + "#":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return put(self, key, *given)
+Link._put = late
+from hythe.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("when", ["/00000000", "/00000001", "state.json#"], ids=["header", "record", "snapshot"])
+def test_stopped_with_a_write_about_to_be_sent(project: Project, when: str) -> None:
+    """The last thing before the request goes out: whatever was checked before is of no help then."""
+    project.settings = '    lease = "1s"'
+    project.write('resource "value" "x" { input = 1 }')
+    project.ok("apply", "--auto-approve")
+    project.write('resource "value" "x" { input = 2 }')
+    apply = project.start("apply", "--auto-approve", program=("-c", PAUSED.replace("WHEN", repr(when))))
+    project.wait_for(lambda: "T" in Path(f"/proc/{apply.pid}/stat").read_text().rpartition(")")[2].split()[:1])
+    other = project.twin("twin", 'resource "value" "x" { input = 1 }\nresource "value" "y" { input = 2 }')
+    other.ok("apply", "--auto-approve", "--lock-timeout=20s")
+    after = other.state()
+    apply.send_signal(signal.SIGCONT)
+    project.wait_for(lambda: apply.poll() is not None or _resume(apply.pid))
+    ran = project.end(apply)
+    assert ran.code == 1
+    assert "lock lost" in ran.text or "was lost" in ran.text
+    assert other.state() == after
+    assert {i["address"] for i in after["instances"]} == {"value.x", "value.y"}
+    other.empty()
+
+
+def _resume(pid: int) -> bool:
+    """Let a process go on that stopped once more. Always False."""
+    if "T" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]:
+        os.kill(pid, signal.SIGCONT)
+    return False
+
+
+# -- a server that is not there, or not for us ------------------------------------------------------
+
+
+def test_servers_that_do_not_serve_are_told(project: Project) -> None:
+    gateway = project.bucket.gateway
+    ca, other = str(gateway.folder / "ca.crt"), str(gateway.folder / "other.crt")
+    tls = {"endpoint": gateway.tls_address}
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        cases = [
+            ({"endpoint": f"http://127.0.0.1:{nobody.getsockname()[1]}"}, "State server not reachable"),
+            ({"endpoint": "http://nowhere.invalid"}, "State server not reachable"),
+            ({"bucket": "missing-bucket"}, "State bucket missing"),
+            ({"access_key": "NOBODY", "secret_key": "hunter2hunter2"}, "State server refused the credentials"),
+            ({"access_key": "HYTHETESTACCESS", "secret_key": "hunter2hunter2"}, "State server refused the credentials"),
+            ({"profile": "nobody"}, "No credentials for the state server"),
+            (tls, "State server not trusted"),
+            ({**tls, "custom_ca_bundle": other}, "State server not trusted"),
+            ({**tls, "custom_ca_bundle": "/nowhere.pem"}, "Invalid S3 backend"),
+        ]
+        commands = (("plan",), ("state", "list"), ("apply", "--auto-approve"))
+        for n, (arguments, summary) in enumerate(cases):
+            project.write('resource "value" "x" { input = 1 }', **arguments)
+            said = project.fails(*commands[n % 3], HYTHE_LOG="trace")
+            assert summary in said, said
+            assert "hunter2" not in said, said
+    project.write('resource "value" "x" { input = 1 }', **tls, custom_ca_bundle=ca)
+    project.ok("apply", "--auto-approve")
+    project.write('resource "value" "x" { input = 1 }', **tls, insecure=True)
+    project.ok("plan")
+
+
+def test_a_user_who_may_not(project: Project) -> None:
+    gateway = project.bucket.gateway
+    gateway.user("stranger", "STRANGERACCESS", "stranger-secret")
+    project.write('resource "value" "x" { input = 1 }', access_key="STRANGERACCESS", secret_key="stranger-secret")
+    for argv in (("plan",), ("state", "list"), ("workspace", "list")):
+        assert "State bucket not permitted" in project.fails(*argv)
+
+
+def test_a_project_elsewhere_in_the_environment(project: Project) -> None:
+    """Endpoint and credentials from where AWS's tools have them, a profile in a file among these."""
+    gateway, bucket = project.bucket.gateway, project.bucket
+    lines = f'    bucket = "{bucket.name}"\n    key = "{KEY}"\n    use_path_style = true\nMORE'
+    text = f'hythe {{\n  backend "s3" {{\n{lines}  }}\n}}\n'
+    main = project.folder / "main.hcl"
+    main.write_text(text.replace("MORE", "") + 'resource "value" "x" { input = 1 }')
+    assert "region" in project.fails("plan", AWS_ENDPOINT_URL_S3="")
+    project.environment = {**bucket.environment, "AWS_ENDPOINT_URL_S3": gateway.address}
+    project.ok("apply", "--auto-approve")
+    file = project.folder / "credentials"
+    file.write_text(f"[team]\naws_access_key_id = HYTHETESTACCESS\naws_secret_access_key = {SECRET_KEY}\n")
+    more = '    shared_credentials_files = ["credentials"]\n    profile = "team"\n'
+    main.write_text(text.replace("MORE", more) + 'resource "value" "x" { input = 1 }')
+    project.environment = {"AWS_ENDPOINT_URL": gateway.address}
+    project.empty()
