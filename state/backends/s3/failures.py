@@ -68,9 +68,11 @@ def is_passing(failure: BaseException) -> bool:
 
 def was_not_answered(failure: BaseException) -> bool:
     """Whether nobody answered, or the connection broke."""
-    from botocore.exceptions import HTTPClientError, SSLError
+    from botocore import exceptions as known
 
-    return isinstance(failure, HTTPClientError) and not (isinstance(failure, SSLError) and _is_distrust(failure))
+    if isinstance(failure, known.SSLError) and _is_distrust(failure):
+        return False
+    return isinstance(failure, (known.HTTPClientError, known.ConnectionError, known.IncompleteReadError))
 
 
 def was_never_reached(failure: BaseException) -> bool:

@@ -8,86 +8,97 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hythe.state.backends.s3.lease import decode
+from tests.conftest import Shell
 from tests.live.state.pg.conftest import stopped
 from tests.live.state.pg.test_pg_commands import SLEEPER, WORLD
 from tests.live.state.s3.conftest import KEY, Bucket, Project
 from tests.live.state.s3.radosgw import SECRET_KEY
 
 
-def test_the_life_of_a_project(project: Project) -> None:
-    project.write(WORLD)
-    project.ok("init")
-    assert project.run("plan", "--detailed-exitcode").code == 2
-    project.ok("apply", "--auto-approve")
-    project.empty()
-    greeting = json.loads(project.ok("output", "--json"))["greeting"]["value"]
-    assert (project.folder / "greeting").read_text() == greeting
-    project.ok("apply", "--auto-approve", "--var=greeting=bye")
-    project.ok("state", "mv", "random.id", "random.moved")
-    assert project.ok("state", "list").split() == ["file.greeting", "random.moved", "value.greeting"]
-    project.ok("state", "mv", "random.moved", "random.id")
-    project.ok("plan", "--var=greeting=again", "--out=p.plan")
-    project.ok("apply", "p.plan")
-    assert "Stale plan" in project.fails("apply", "p.plan")
-    pulled = project.ok("state", "pull")
-    (project.folder / "pushed.json").write_text(pulled)
-    project.ok("apply", "--auto-approve", "--destroy", "--target=file.greeting")
-    project.ok("state", "push", "--force", "pushed.json")
-    assert project.state()["instances"] == json.loads(pulled)["instances"]
-    assert "sound" in project.ok("state", "check")
+def _project(bucket: Bucket, terminal: Shell, text: str, head: str = "", **more: Any) -> None:
+    """Write a configuration whose state is in the bucket into the folder of the terminal."""
+    for name, value in bucket.environment.items():
+        terminal.patch.setenv(name, value)
+    arguments = {**bucket.arguments, **more}
+    lines = "".join(f"    {name} = {json.dumps(value)}\n" for name, value in arguments.items())
+    block = f'hythe {{\n{head}  backend "s3" {{\n{lines}  }}\n}}\n'
+    terminal.write(block + text.replace("FOLDER", str(terminal.folder)))
+
+
+def test_the_life_of_a_project(bucket: Bucket, terminal: Shell) -> None:
+    _project(bucket, terminal, WORLD)
+    terminal.fine("init")
+    assert terminal("plan", "--detailed-exitcode") == 2
+    terminal.fine("apply", "--auto-approve")
+    terminal.fine("plan", "--detailed-exitcode")
+    greeting = json.loads(terminal.fine("output", "--json"))["greeting"]["value"]
+    assert (terminal.folder / "greeting").read_text() == greeting
+    terminal.fine("apply", "--auto-approve", "--var=greeting=bye")
+    terminal.fine("state", "mv", "random.id", "random.moved")
+    assert terminal.fine("state", "list").split() == ["file.greeting", "random.moved", "value.greeting"]
+    terminal.fine("state", "mv", "random.moved", "random.id")
+    terminal.fine("plan", "--var=greeting=again", "--out=p.plan")
+    terminal.fine("apply", "p.plan")
+    assert "Stale plan" in terminal.refused("apply", "p.plan")
+    pulled = terminal.fine("state", "pull")
+    terminal.write(pulled, "pushed.json")
+    terminal.fine("apply", "--auto-approve", "--destroy", "--target=file.greeting")
+    terminal.fine("state", "push", "--force", str(terminal.folder / "pushed.json"))
+    assert json.loads(terminal.fine("state", "pull"))["instances"] == json.loads(pulled)["instances"]
+    terminal.fine("state", "check")
     # nothing of the state is in the folder
-    assert not list(project.folder.glob("hythe.state*"))
-    kept = json.loads(project.ok("state", "history", "--json"))
-    assert len(json.dumps(kept)) > 100
-    first = project.bucket.backend().versions()[-1]
-    project.ok("state", "history", "--restore", first.id, "--auto-approve")
-    twin = project.twin("twin", WORLD)
-    assert twin.ok("state", "list").split() == ["file.greeting", "random.id", "value.greeting"]
-    project.ok("destroy", "--auto-approve")
-    assert project.ok("state", "list") == ""
-    assert project.bucket.backend().holder() is None
+    assert not list(terminal.folder.glob("hythe.state*"))
+    versions = bucket.backend().versions()
+    assert len(versions) > 5
+    terminal.fine("state", "history", "--show", versions[-1].id)
+    terminal.fine("state", "history", "--restore", versions[-1].id, "--auto-approve")
+    terminal.fine("destroy", "--auto-approve")
+    assert terminal.fine("state", "list") == ""
+    assert bucket.backend().holder() is None
 
 
-def test_a_state_that_was_lost_is_rebuilt(project: Project) -> None:
-    project.write('resource "value" "x" { input = 1 }')
-    project.ok("apply", "--auto-approve")
-    project.bucket.link.delete(project.bucket.listed())
-    assert project.ok("state", "list") == ""
-    project.ok("state", "rebuild", "--auto-approve")
-    project.empty()
+def test_a_state_that_was_lost_is_rebuilt(bucket: Bucket, terminal: Shell) -> None:
+    _project(bucket, terminal, 'resource "value" "x" { input = 1 }')
+    terminal.fine("apply", "--auto-approve")
+    bucket.link.delete(bucket.listed())
+    assert terminal.fine("state", "list") == ""
+    terminal.fine("state", "rebuild", "--force")
+    terminal.fine("plan", "--detailed-exitcode")
 
 
-def test_workspaces(project: Project) -> None:
-    project.write('resource "value" "x" { input = hythe.workspace }')
-    project.ok("apply", "--auto-approve")
-    project.ok("workspace", "new", "staging")
-    project.ok("apply", "--auto-approve")
-    assert f"env:/staging/{KEY}" in project.bucket.listed()
-    assert project.ok("workspace", "list").split() == ["default", "*", "staging"]
-    project.ok("workspace", "select", "default")
-    project.ok("workspace", "delete", "--force", "staging")
-    assert project.ok("workspace", "list").split() == ["*", "default"]
-    assert project.bucket.listed("env:/") == []
-    project.empty()
+def test_workspaces(bucket: Bucket, terminal: Shell) -> None:
+    _project(bucket, terminal, 'resource "value" "x" { input = hythe.workspace }')
+    terminal.fine("apply", "--auto-approve")
+    terminal.fine("workspace", "new", "staging")
+    terminal.fine("apply", "--auto-approve")
+    assert f"env:/staging/{KEY}" in bucket.listed()
+    assert terminal.fine("workspace", "list").split() == ["default", "*", "staging"]
+    terminal.fine("workspace", "select", "default")
+    terminal.fine("workspace", "delete", "--force", "staging")
+    assert terminal.fine("workspace", "list").split() == ["*", "default"]
+    assert bucket.listed("env:/") == []
+    terminal.fine("plan", "--detailed-exitcode")
 
 
-def test_an_encrypted_state(project: Project) -> None:
-    key = 'encryption {\n    key_provider "pbkdf2" "p" { passphrase = "correct horse battery staple" }\n'
-    key += '    method "aes_gcm" "m" { keys = key_provider.pbkdf2.p }\n    state { method = method.aes_gcm.m }\n  }'
-    project.write(f'hythe {{\n  {key}\n}}\nresource "value" "x" {{ input = "in the clear" }}')
-    project.ok("apply", "--auto-approve")
-    project.empty()
-    for each in project.bucket.listed():
-        found = project.bucket.link.get(each)
+def test_an_encrypted_state(bucket: Bucket, terminal: Shell) -> None:
+    key = '  encryption {\n    key_provider "pbkdf2" "p" { passphrase = "correct horse battery staple" }\n'
+    key += '    method "aes_gcm" "m" { keys = key_provider.pbkdf2.p }\n    state { method = method.aes_gcm.m }\n  }\n'
+    text = 'resource "value" "x" { input = "in the clear" }'
+    _project(bucket, terminal, text, key)
+    terminal.fine("apply", "--auto-approve")
+    terminal.fine("plan", "--detailed-exitcode")
+    for each in bucket.listed():
+        found = bucket.link.get(each)
         assert found is not None
         assert b"in the clear" not in found.body
-    assert "in the clear" in project.ok("state", "pull")
-    project.write('resource "value" "x" { input = "in the clear" }')
-    assert "State is encrypted" in project.fails("plan")
+    assert "in the clear" in terminal.fine("state", "pull")
+    _project(bucket, terminal, text)
+    assert "State is encrypted" in terminal.refused("plan")
 
 
 def test_two_at_once_and_a_lock_forced_open(project: Project) -> None:
@@ -228,10 +239,11 @@ def _resume(pid: int) -> bool:
 # -- a server that is not there, or not for us ------------------------------------------------------
 
 
-def test_servers_that_do_not_serve_are_told(project: Project) -> None:
-    gateway = project.bucket.gateway
+def test_servers_that_do_not_serve_are_told(bucket: Bucket, terminal: Shell) -> None:
+    gateway, text = bucket.gateway, 'resource "value" "x" { input = 1 }'
     ca, other = str(gateway.folder / "ca.crt"), str(gateway.folder / "other.crt")
     tls = {"endpoint": gateway.tls_address}
+    gateway.user("stranger", "STRANGERACCESS", "hunter2hunter2")
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         cases = [
@@ -240,44 +252,45 @@ def test_servers_that_do_not_serve_are_told(project: Project) -> None:
             ({"bucket": "missing-bucket"}, "State bucket missing"),
             ({"access_key": "NOBODY", "secret_key": "hunter2hunter2"}, "State server refused the credentials"),
             ({"access_key": "HYTHETESTACCESS", "secret_key": "hunter2hunter2"}, "State server refused the credentials"),
+            ({"access_key": "STRANGERACCESS", "secret_key": "hunter2hunter2"}, "State bucket not permitted"),
             ({"profile": "nobody"}, "No credentials for the state server"),
             (tls, "State server not trusted"),
             ({**tls, "custom_ca_bundle": other}, "State server not trusted"),
             ({**tls, "custom_ca_bundle": "/nowhere.pem"}, "Invalid S3 backend"),
         ]
-        commands = (("plan",), ("state", "list"), ("apply", "--auto-approve"))
-        for n, (arguments, summary) in enumerate(cases):
-            project.write('resource "value" "x" { input = 1 }', **arguments)
-            said = project.fails(*commands[n % 3], HYTHE_LOG="trace")
-            assert summary in said, said
-            assert "hunter2" not in said, said
-    project.write('resource "value" "x" { input = 1 }', **tls, custom_ca_bundle=ca)
-    project.ok("apply", "--auto-approve")
-    project.write('resource "value" "x" { input = 1 }', **tls, insecure=True)
-    project.ok("plan")
+        for arguments, summary in cases:
+            for argv in (("plan",), ("state", "list"), ("apply", "--auto-approve"), ("workspace", "list")):
+                _project(bucket, terminal, text, **arguments)
+                said = terminal.refused(*argv)
+                assert summary in said, said
+                assert "hunter2" not in said, said
+    _project(bucket, terminal, text, **tls, custom_ca_bundle=ca)
+    terminal.fine("apply", "--auto-approve")
+    _project(bucket, terminal, text, **tls, insecure=True)
+    terminal.fine("plan")
 
 
-def test_a_user_who_may_not(project: Project) -> None:
-    gateway = project.bucket.gateway
-    gateway.user("stranger", "STRANGERACCESS", "stranger-secret")
-    project.write('resource "value" "x" { input = 1 }', access_key="STRANGERACCESS", secret_key="stranger-secret")
-    for argv in (("plan",), ("state", "list"), ("workspace", "list")):
-        assert "State bucket not permitted" in project.fails(*argv)
+def test_a_server_that_does_not_answer_is_told(bucket: Bucket, terminal: Shell) -> None:
+    terminal.patch.setattr("hythe.state.backends.s3.driver._READ_TIMEOUT", 1)
+    _project(bucket, terminal, 'resource "value" "x" { input = 1 }', max_retries=1)
+    with bucket.gateway.frozen():
+        assert "State server does not answer" in terminal.refused("plan")
+    terminal.fine("apply", "--auto-approve")
 
 
-def test_a_project_elsewhere_in_the_environment(project: Project) -> None:
+def test_settings_from_the_environment(bucket: Bucket, terminal: Shell) -> None:
     """Endpoint and credentials from where AWS's tools have them, a profile in a file among these."""
-    gateway, bucket = project.bucket.gateway, project.bucket
     lines = f'    bucket = "{bucket.name}"\n    key = "{KEY}"\n    use_path_style = true\nMORE'
-    text = f'hythe {{\n  backend "s3" {{\n{lines}  }}\n}}\n'
-    main = project.folder / "main.hcl"
-    main.write_text(text.replace("MORE", "") + 'resource "value" "x" { input = 1 }')
-    assert "region" in project.fails("plan", AWS_ENDPOINT_URL_S3="")
-    project.environment = {**bucket.environment, "AWS_ENDPOINT_URL_S3": gateway.address}
-    project.ok("apply", "--auto-approve")
-    file = project.folder / "credentials"
-    file.write_text(f"[team]\naws_access_key_id = HYTHETESTACCESS\naws_secret_access_key = {SECRET_KEY}\n")
-    more = '    shared_credentials_files = ["credentials"]\n    profile = "team"\n'
-    main.write_text(text.replace("MORE", more) + 'resource "value" "x" { input = 1 }')
-    project.environment = {"AWS_ENDPOINT_URL": gateway.address}
-    project.empty()
+    text = f'hythe {{\n  backend "s3" {{\n{lines}  }}\n}}\nresource "value" "x" {{ input = 1 }}\n'
+    terminal.write(text.replace("MORE", ""))
+    assert 'argument "region" is missing' in terminal.refused("plan")
+    for name, value in {**bucket.environment, "AWS_ENDPOINT_URL_S3": bucket.gateway.address}.items():
+        terminal.patch.setenv(name, value)
+    terminal.fine("apply", "--auto-approve")
+    for name in (*bucket.environment, "AWS_ENDPOINT_URL_S3"):
+        terminal.patch.delenv(name)
+    file = f"[team]\naws_access_key_id = HYTHETESTACCESS\naws_secret_access_key = {SECRET_KEY}\n"
+    terminal.write(file, "credentials")
+    terminal.write(text.replace("MORE", '    shared_credentials_files = ["credentials"]\n    profile = "team"\n'))
+    terminal.patch.setenv("AWS_ENDPOINT_URL", bucket.gateway.address)
+    terminal.fine("plan", "--detailed-exitcode")
