@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from hythe.diagnostic import DiagnosticError, error
 from hythe.state.backends.base import DEFAULT_WORKSPACE, Backend, LeaseLost, Records, ServerFailed, Storage, Version
 from hythe.state.backends.s3 import journal as journals
 from hythe.state.backends.s3 import lease as leases
@@ -155,7 +156,8 @@ class S3Backend(Backend):
             journals.seal(self._link, self.key, new.journal, patience)
             self._forget()
             return
-        raise ServerFailed("somebody else writes it all the time", _OTHERS)
+        text = f"{self.where} is written by somebody else all the time, without the lock. {_OTHERS}."
+        raise DiagnosticError(error("State cannot be locked", text))
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -214,26 +214,41 @@ class Link:
     def copy(self, key: str, etag: str, target: str, patience: float = 0.0) -> None:
         """Copy an object of that ETag on the server. Raises Refused when it is another by now."""
 
-        def work(client: Any) -> None:
+        def work(client: Any, bare: bool) -> None:
             bucket = self.target.bucket
             client.copy_object(
-                Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": key}, CopySourceIfMatch=etag,
-                **self.target.put_options,
+                Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": key},
+                CopySourceIfMatch=_form(etag, bare), **self.target.put_options,
             )  # fmt: skip
 
-        self._refusable(work, patience)
+        try:
+            self._refusable(lambda c: work(c, True), patience)
+        except Refused:
+            # as for writing, only that either form is refused when it does not match
+            self._refusable(lambda c: work(c, False), patience)
 
     def delete(self, keys: Iterable[str], patience: float = 0.0) -> None:
         """Remove objects, whatever is in them; no matter if they are not there."""
         wanted = list(keys)
         for at in range(0, len(wanted), _MOST_DELETED):
-            some = [{"Key": key} for key in wanted[at : at + _MOST_DELETED]]
-            self.run(
-                lambda c, some=some: c.delete_objects(  # type: ignore[misc]
-                    Bucket=self.target.bucket, Delete={"Objects": some, "Quiet": True}
-                ),
-                patience,
-            )
+            some = wanted[at : at + _MOST_DELETED]
+            try:
+                done = self.run(lambda c, some=some: self._delete_some(c, some), patience)  # type: ignore[misc]
+            except failures.failures() as failure:
+                # a server that wants another checksum than the library sends, or does not know this request
+                if failures.status_of(failure) not in (400, 405, 501):
+                    raise
+                done = False
+            if not done:
+                with ThreadPoolExecutor(min(_AT_ONCE, len(some)), thread_name_prefix="s3") as pool:
+                    list(pool.map(lambda key: self.run(lambda c: self._delete_one(c, key), patience), some))
+
+    def _delete_some(self, client: Any, keys: list[str]) -> bool:
+        told = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        return not client.delete_objects(Bucket=self.target.bucket, Delete=told).get("Errors")
+
+    def _delete_one(self, client: Any, key: str) -> None:
+        client.delete_object(Bucket=self.target.bucket, Key=key)
 
     def close(self) -> None:
         """Give the connections up."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from hythe.diagnostic import DiagnosticError, error
 from hythe.state.backends.pg.settings import Duration
@@ -21,8 +21,8 @@ DEFAULT_REGION = "us-east-1"
 _LOCKS = "the lock is an object beside the state, always, so leave it out"
 _PROFILE = "write a profile that assumes the role into ~/.aws/config, and name it in profile"
 _ELSEWHERE = {
-    "dynamodb_table": f"DynamoDB is not used: {_LOCKS}",
-    "dynamodb_endpoint": f"DynamoDB is not used: {_LOCKS}",
+    "dynamodb_table": f"it is not used here: {_LOCKS}",
+    "dynamodb_endpoint": f"it is not used here: {_LOCKS}",
     "acl": "access is given by a policy of the bucket, which holds for the lock and the journal too",
     "sse_customer_key": (
         'Hythe\'s own encryption (the block "encryption", see docs/encryption.md) keeps the key from the server '
@@ -79,16 +79,22 @@ class Settings(BaseModel):
     retry_for: Duration = Field(90.0, ge=0.0, le=86400.0, validate_default=True)
     versions: int = Field(20, ge=0, le=10_000)
 
-    @model_validator(mode="before")
+    # what OpenTofu's backend has besides: refused, with what to use in its place
+    dynamodb_table: Any = None
+    dynamodb_endpoint: Any = None
+    acl: Any = None
+    sse_customer_key: Any = None
+    assume_role: Any = None
+    assume_role_with_web_identity: Any = None
+    role_arn: Any = None
+    iam_endpoint: Any = None
+    sts_endpoint: Any = None
+
+    @field_validator(*_ELSEWHERE, mode="before")
     @classmethod
-    def _known_elsewhere(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            for name in given:
-                if name in _ELSEWHERE:
-                    raise ValueError(
-                        f'the argument "{name}" of OpenTofu\'s backend has no place here: {_ELSEWHERE[name]}'
-                    )
-        return given
+    def _elsewhere(cls, value: Any, info: ValidationInfo) -> None:
+        if value is not None:
+            raise ValueError(_ELSEWHERE[info.field_name or ""])
 
     @field_validator("key")
     @classmethod

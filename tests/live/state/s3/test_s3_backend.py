@@ -367,6 +367,18 @@ def test_one_of_many_takes_over(bucket: Bucket) -> None:
         assert Counter(pool.map(take, range(6))) == {"taken": 1, "refused": 5}
 
 
+def test_a_holder_that_is_gone_for_long_asks_nobody_for_patience(bucket: Bucket) -> None:
+    """By the server's clock the lock is old, so who comes later watches it for a moment only."""
+    Stopped(bucket)
+    with pytest.raises(DiagnosticError, match="State is locked"):
+        bucket.backend().lock("plan", 0)
+    time.sleep(6.5)
+    assert bucket.backend().holder() is None
+    begun = time.monotonic()
+    with bucket.backend().lock("plan", 0):
+        assert time.monotonic() - begun > 0.9
+
+
 def test_an_outage_does_not_cost_a_holder_its_lock(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """One who waits counts only the time in which the server was there."""
     monkeypatch.setattr("hythe.state.backends.s3.lease.is_dead", lambda name: False)
