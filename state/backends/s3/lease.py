@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.8
 _RELEASE_PATIENCE = 2.0
+_SLOW = 1.0
 _AGE_MARGIN = 5.0
 """By how many seconds more than its lease a lock must be old by the server's clock to count as left alone."""
 
@@ -185,7 +186,7 @@ class Lease:
 
 
 @dataclass(slots=True)
-class _Watch:
+class Watch:
     """For how long the lock was seen to be unchanged, by a clock that nobody else reads."""
 
     etag: str = ""
@@ -194,7 +195,7 @@ class _Watch:
 
     def seen(self, etag: str, now: float, troubles: int) -> float:
         """Note what is there now; gives for how long it was the same."""
-        # while the server was away no holder could renew anything
+        # while the server was away or slow no holder could renew anything
         if (etag, troubles) != (self.etag, self.troubles):
             self.etag, self.since, self.troubles = etag, now, troubles
         return now - self.since
@@ -215,13 +216,16 @@ def acquire(
     ``fence`` is called when whoever had it before may still be about to write, and sees to it that this is refused;
     with False when there was no lock at all.
     """
-    target, watch, deadline = link.target, _Watch(), clock() + timeout
+    target, watch, slow, deadline = link.target, Watch(), 0, clock() + timeout
     mine = Note(1, True, True, target.lease, describe_process(operation), this_process())
     while True:
         with reading(target):
-            seen = look(link, key, max(deadline - clock(), 0.0))
+            begun = clock()
+            seen = look(link, key, max(deadline - begun, 0.0))
             note, found = seen if seen is not None else (None, None)
-            unchanged = watch.seen(found.etag if found is not None else "", clock(), link.troubles)
+            # one that takes its time is as good as away
+            slow += clock() - begun > max(_SLOW, (note.lease if note is not None else target.lease) / 6)
+            unchanged = watch.seen(found.etag if found is not None else "", clock(), link.troubles + slow)
             wait = 0.0
             if note is not None and found is not None and note.held and not note.gone:
                 wait = note.lease - unchanged

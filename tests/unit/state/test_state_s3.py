@@ -17,7 +17,7 @@ from hythe.state.backends.s3 import Settings, open_storage, place
 from hythe.state.backends.s3 import journal as journals
 from hythe.state.backends.s3.failures import diagnose, is_passing
 from hythe.state.backends.s3.head import TAIL, Head, join, split
-from hythe.state.backends.s3.lease import Note, decode
+from hythe.state.backends.s3.lease import Note, Watch, decode
 from hythe.state.backends.s3.settings import Target, resolve
 
 GIVEN = {"bucket": "states", "key": "shop/state.json", "region": "eu-west-1"}
@@ -187,6 +187,13 @@ def test_a_lock_that_cannot_be_read_is_held() -> None:
     assert note.encode() != note.encode()
     for body in (b"", b"[]", b'{"token": 1}'):
         assert (decode(body, target).held, decode(body, target).lease) == (True, 30.0)
+
+
+def test_who_waits_counts_only_the_time_in_which_the_server_was_there() -> None:
+    watch = Watch()
+    assert [watch.seen("a", now, 0) for now in (10.0, 12.0, 15.0)] == [0, 2, 5]
+    assert [watch.seen("b", now, 0) for now in (16.0, 18.0)] == [0, 2]
+    assert [watch.seen("b", now, 3) for now in (60.0, 61.0)] == [0, 1]
 
 
 # -- words ------------------------------------------------------------------------------------------

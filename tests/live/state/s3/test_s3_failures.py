@@ -20,7 +20,7 @@ from tests.live.state.s3.conftest import KEY, Bucket, Project
 SOAK = bool(os.environ.get("HYTHE_SOAK"))
 SEED = int(os.environ.get("HYTHE_SEED") or 7)
 KILLS = 25 if SOAK else 2
-PROCESSES = 50 if SOAK else 8
+PROCESSES = 50 if SOAK else 6
 KILLED = """
 import os, signal, sys
 from hythe.state.backends.s3.journal import S3Journal
