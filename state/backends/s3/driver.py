@@ -19,6 +19,8 @@ _TURN = threading.Lock()
 
 def make_client(target: Target) -> Any:
     """A client for the server. Raises DiagnosticError where the library is missing or cannot be set up."""
+    import logging
+
     try:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
@@ -28,6 +30,8 @@ def make_client(target: Target) -> Any:
             f"runs Hythe: `{sys.executable} -m pip install 'botocore>=1.36'`."
         )
         raise DiagnosticError(error("S3's client library is missing", text)) from failure
+    # in all detail it would tell each request with its body, which is the state
+    logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,

@@ -19,7 +19,7 @@ from tests.live.state.s3.conftest import KEY, Bucket, Project
 
 SOAK = bool(os.environ.get("HYTHE_SOAK"))
 SEED = int(os.environ.get("HYTHE_SEED") or 7)
-KILLS = 25 if SOAK else 2
+KILLS = 25 if SOAK else 1
 PROCESSES = 50 if SOAK else 6
 KILLED = """
 import os, signal, sys
@@ -61,7 +61,7 @@ def test_killed_after_any(project: Project, program: str) -> None:
     project.write(WORLD)
     moments = random.Random(SEED)
     for round in range(KILLS):
-        after = moments.randrange(2 * FILES + 3) if round else 5
+        after = moments.randrange(2 * FILES + 3)
         argv = ("apply", "--auto-approve", f"--var=round={round}")
         killed = project.end(project.start(*argv, program=("-c", program), KILL_AFTER=str(after)))
         if program == KILLED:

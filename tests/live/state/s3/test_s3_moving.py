@@ -13,8 +13,7 @@ from tests.live.state.pg.conftest import cluster, database  # noqa: F401 - fixtu
 from tests.live.state.s3.conftest import Bucket
 
 
-@pytest.mark.parametrize("back", [False, True], ids=["from", "to"])
-@pytest.mark.parametrize("other", ["local", "pg", "http"])
+@pytest.mark.parametrize(("other", "back"), [("local", True), ("local", False), ("pg", False), ("http", True)])
 def test_states_move_there_and_back(
     other: str,
     back: bool,
