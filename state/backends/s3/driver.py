@@ -20,6 +20,7 @@ _TURN = threading.Lock()
 def make_client(target: Target) -> Any:
     """A client for the server. Raises DiagnosticError where the library is missing or cannot be set up."""
     import logging
+    import warnings
 
     try:
         from botocore.config import Config
@@ -32,6 +33,9 @@ def make_client(target: Target) -> Any:
         raise DiagnosticError(error("S3's client library is missing", text)) from failure
     # in all detail it would tell each request with its body, which is the state
     logging.getLogger("botocore").setLevel(logging.INFO)
+    if target.verify is False:
+        # that is what was asked for
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,

@@ -280,10 +280,10 @@ def test_one_at_a_time_among_threads(bucket: Bucket) -> None:
 
 def test_a_lease_that_is_renewed_is_never_robbed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hythe.state.backends.s3.lease.is_dead", lambda name: False)
-    backend = bucket.backend(lease="1s")
+    backend = bucket.backend(lease="2s")
     with backend.lock("apply", 0) as held:
         with pytest.raises(DiagnosticError, match="State is locked"):
-            bucket.backend(lease="1s").lock("plan", 5)
+            bucket.backend(lease="2s").lock("plan", 5)
         backend.write(b"still mine", serial=1, keep_journal=False)
         assert not held.lost
 
@@ -315,7 +315,7 @@ def test_a_stopped_holder_is_refused_whatever_it_writes(bucket: Bucket, knows: b
     other = bucket.backend()
     begun = time.monotonic()
     with other.lock("apply", 20):
-        assert 0.9 < time.monotonic() - begun < 5
+        assert 0.9 < time.monotonic() - begun < 15
         # the other has written nothing yet, and read nothing
         with pytest.raises(LeaseLost, match="it is held by"):
             journal.write([b"late"])
@@ -357,7 +357,7 @@ def test_one_of_many_takes_over(bucket: Bucket) -> None:
     def take(n: int) -> str:
         backend = bucket.backend(lease="10s")
         try:
-            held = backend.lock(f"number {n}", 4)
+            held = backend.lock(f"number {n}", 6)
         except DiagnosticError:
             return "refused"
         assert not held.lost
@@ -372,7 +372,8 @@ def test_a_holder_that_is_gone_for_long_asks_nobody_for_patience(bucket: Bucket)
     Stopped(bucket)
     with pytest.raises(DiagnosticError, match="State is locked"):
         bucket.backend().lock("plan", 0)
-    time.sleep(6.5)
+    # the server tells whole seconds
+    time.sleep(7.5)
     assert bucket.backend().holder() is None
     begun = time.monotonic()
     with bucket.backend().lock("plan", 0):

@@ -19,11 +19,11 @@ from tests.live.state.s3.conftest import KEY, Bucket, Project
 from tests.live.state.s3.radosgw import SECRET_KEY
 
 
-def _project(bucket: Bucket, terminal: Shell, text: str, head: str = "", **more: Any) -> None:
+def _project(place: Bucket, terminal: Shell, text: str, head: str = "", /, **more: Any) -> None:
     """Write a configuration whose state is in the bucket into the folder of the terminal."""
-    for name, value in bucket.environment.items():
+    for name, value in place.environment.items():
         terminal.patch.setenv(name, value)
-    arguments = {**bucket.arguments, **more}
+    arguments = {**place.arguments, **more}
     lines = "".join(f"    {name} = {json.dumps(value)}\n" for name, value in arguments.items())
     block = f'hythe {{\n{head}  backend "s3" {{\n{lines}  }}\n}}\n'
     terminal.write(block + text.replace("FOLDER", str(terminal.folder)))
