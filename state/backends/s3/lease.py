@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _POLL = 0.8
 _RELEASE_PATIENCE = 2.0
 _SLOW = 1.0
+_UNASKED = 30.0
+"""How many seconds an old lock is watched by one who asked for no patience."""
 _AGE_MARGIN = 5.0
 """By how many seconds more than its lease a lock must be old by the server's clock to count as left alone."""
 
@@ -228,11 +230,14 @@ def acquire(
             unchanged = watch.seen(found.etag if found is not None else "", clock(), link.troubles + slow)
             wait = 0.0
             if note is not None and found is not None and note.held and not note.gone:
-                wait = note.lease - unchanged
+                wait, ended = note.lease - unchanged, deadline
                 if found.age > note.lease + _AGE_MARGIN:
                     # by the server's clock it is old; one who renews it would be seen to do so in this time
-                    wait = min(wait, note.lease / 3 + 2.0 - unchanged)
-                elif clock() >= deadline:
+                    watched = note.lease / 3 + 2.0
+                    wait = min(wait, watched - unchanged)
+                    if watched <= _UNASKED:
+                        ended += watched + _AGE_MARGIN
+                if wait > 0 and clock() >= ended:
                     raise DiagnosticError(_taken(where, note, timeout))
             if wait <= 0:
                 lease = _take(link, key, mine, seen, where)
