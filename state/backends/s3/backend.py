@@ -72,6 +72,9 @@ class S3Backend(Backend):
                 again = self._link.get(self.key, tail=1)
                 if again is not None and again.etag == found.etag:
                     break
+            else:
+                text = f"{self.where} was written {_TRIES} times while it was read. Try again when that has ended."
+                raise DiagnosticError(error("State changes all the time", text))
         return data or None
 
     def read_journal(self) -> Records:

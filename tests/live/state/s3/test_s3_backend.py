@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 from collections import Counter
@@ -164,6 +165,8 @@ def test_readers_see_one_moment_however_much_is_written(bucket: Bucket) -> None:
             for n in range(1, 25):
                 writer.open_journal(b"%d" % (n - 1), None).write([b"x"])
                 writer.write(b"%d" % n, serial=n, keep_journal=False)
+                # who reads while all is written anew again and again reads again and again
+                time.sleep(random.random() * 0.2)
         finally:
             ending.set()
         for each in readers:
