@@ -10,6 +10,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CASES ?=
 PYTEST_ARGS ?=
+# two workers; tests/conftest.py has who may run beside whom
+WORKERS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench soak conformance docs clean
@@ -25,7 +27,7 @@ demo:
 
 test: setup
 	@scripts/engines.sh
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 soak: setup
 	@scripts/engines.sh

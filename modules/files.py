@@ -25,6 +25,14 @@ def is_configuration(name: str) -> bool:
     )
 
 
+def configuration_names(folder: str) -> list[str]:
+    """The names in a folder that the loader reads, sorted. Raises OSError.
+
+    A link that leads nowhere is one of them: leaving its blocks out would destroy what they declare.
+    """
+    return sorted(n for n in os.listdir(folder) if is_configuration(n) and not os.path.isdir(os.path.join(folder, n)))
+
+
 def real_directory(root: str, directory: str) -> str:
     """Where a module's directory is: below or beside the root, anywhere, or in Hythe's own library."""
     if directory.startswith(LIBRARY):
@@ -36,16 +44,18 @@ def read_files(root: str, directory: str = ".") -> tuple[dict[str, str], list[Di
     """The texts of the configuration files directly in ``directory``, by their name from ``root``, sorted."""
     folder = real_directory(root, directory)
     try:
-        names = sorted(n for n in os.listdir(folder) if is_configuration(n))
+        names = configuration_names(folder)
     except OSError as failure:
         return {}, [error("Directory not readable", f"{folder} cannot be read: {failure.strerror}.")]
     files: dict[str, str] = {}
     found: list[Diagnostic] = []
     for name in names:
         path = os.path.join(folder, name)
-        if not os.path.isfile(path):
-            continue
         shown = posixpath.normpath(posixpath.join(directory, name))
+        if os.path.exists(path) and not os.path.isfile(path):
+            # reading a pipe would wait for ever
+            found.append(error("File not readable", f"{shown} cannot be read: it is no regular file."))
+            continue
         content, problem = read_text(path, shown)
         if problem is not None:
             found.append(problem)
@@ -62,7 +72,10 @@ def read_text(path: str, name: str) -> tuple[str, Diagnostic | None]:
         with open(path, "rb") as file:
             return file.read().decode("utf-8"), None
     except OSError as failure:
-        return "", error("File not readable", f"{name} cannot be read: {failure.strerror}.")
+        why = failure.strerror
+        if os.path.islink(path) and not os.path.exists(path):
+            why = f"it is a link to {os.readlink(path)}, and there is no such file"
+        return "", error("File not readable", f"{name} cannot be read: {why}.")
     except UnicodeDecodeError as failure:
         return "", error(
             "Invalid character encoding",

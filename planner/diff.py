@@ -198,7 +198,7 @@ def planned_new(schema: Schema, desired: Mapping[str, Any]) -> dict[str, Any]:
     """What is known beforehand of an object to be made."""
     out = dict(desired)
     for name in schema.engine_defaults:
-        if name not in out:
+        if name not in out and schema.gives(name, out):
             out[name] = Unknown(unknown_type(schema.attributes[name]))
     return out
 

@@ -28,6 +28,7 @@ from hythe.modules.language.body import AttributeSpec, BlockSpec, BodySchema, Co
 from hythe.modules.language.compile import Compiled, compile_expression
 from hythe.modules.language.references import Traversal
 from hythe.modules.standing import address_steps
+from hythe.planner import habits
 from hythe.provider.protocol import Kind
 from hythe.provider.registry import Registry
 from hythe.provider.schema import Schema
@@ -205,13 +206,17 @@ class Program:
         return out
 
 
-def body_schema(schema: Schema, *, ephemeral: bool = False) -> BodySchema:
-    """What a block's body may hold, in the language's terms. ``ephemeral``: nothing of it is kept."""
+def body_schema(schema: Schema, owner: str = "", *, ephemeral: bool = False) -> BodySchema:
+    """What a block's body may hold, in the language's terms.
+
+    ``owner`` is the kind, with nested blocks after dots, for advice. ``ephemeral``: nothing of it is kept.
+    """
     attributes: dict[str, AttributeSpec] = {}
     blocks: dict[str, BlockSpec] = {}
     for name, spec in schema.attributes.items():
         if spec.nested is not None:
-            blocks[name] = BlockSpec(schema=body_schema(spec.nested, ephemeral=ephemeral), repeated=spec.repeated)
+            nested = body_schema(spec.nested, f"{owner}.{name}", ephemeral=ephemeral)
+            blocks[name] = BlockSpec(schema=nested, repeated=spec.repeated)
         elif not spec.computed:
             attributes[name] = AttributeSpec(
                 type=spec.type,
@@ -219,7 +224,7 @@ def body_schema(schema: Schema, *, ephemeral: bool = False) -> BodySchema:
                 reference=bool(spec.reference),
                 ephemeral_ok=ephemeral or spec.write_only,
             )
-    return BodySchema(attributes=attributes, blocks=blocks)
+    return BodySchema(attributes=attributes, blocks=blocks, foreign=habits.ARGUMENTS.get(owner, {}))
 
 
 def compile_config(config: Config, registry: Registry) -> tuple[Program, list[Diagnostic]]:
@@ -311,7 +316,8 @@ def _compile_block(
     found: list[Diagnostic],
 ) -> CompiledBlock | None:
     if block.kind not in registry:
-        hint = did_you_mean(block.kind, registry.names())
+        told = habits.KINDS.get(block.kind)
+        hint = f" {told}" if told is not None else did_you_mean(block.kind, registry.names())
         found.append(error("Unknown kind", f'There is no kind "{block.kind}".{hint}', block.range))
         return None
     kind = registry.kind(block.kind)
@@ -320,7 +326,7 @@ def _compile_block(
         return None
     key = (block.mode, block.kind)
     if key not in schemas:
-        schemas[key] = body_schema(own, ephemeral=block.mode == "ephemeral")
+        schemas[key] = body_schema(own, block.kind, ephemeral=block.mode == "ephemeral")
     schema = schemas[key]
     if block.mode == "data" and kind.data_model is None:
         # selecting an existing object needs few of the arguments that make one
@@ -371,7 +377,8 @@ def _computed_arguments(block: ResourceBlock, schema: Schema, found: list[Diagno
         spec = schema.attributes.get(name)
         if spec is not None and spec.computed:
             out.add(name)
-            text = f'"{name}" cannot be set: it tells what the {block.kind} has become. Remove the argument.'
+            told = habits.ARGUMENTS.get(block.kind, {}).get(name, "Remove the argument.")
+            text = f'"{name}" cannot be set: it tells what the {block.kind} has become. {told}'
             place = block.body.source.range(attribute.start, attribute.name_end)
             found.append(error("Value is set by Hythe", text, place))
     return out

@@ -46,7 +46,8 @@ class Attribute:
     only. ``engine_default``: when left out the provider chooses, and the choice is kept. ``volatile``:
     a computed value that any change may alter. ``reference`` lists the kinds whose instances it takes
     (strings are taken too). ``nested`` is the schema of a block; ``repeated`` says it may stand
-    several times.
+    several times. ``types`` are the values of the argument ``type`` with which a computed value is there at all, and
+    ``secret_types`` those with which it is sensitive; empty means all, and none.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Attribute:
     write_only: bool = False
     unordered: bool = False
     data_loss: bool = False
+    types: tuple[str, ...] = ()
+    secret_types: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
     nested: Schema | None = None
     repeated: bool = False
@@ -86,6 +89,8 @@ def attr(
     write_only: bool = False,
     unordered: bool = False,
     data_loss: bool = False,
+    types: tuple[str, ...] = (),
+    secret_types: tuple[str, ...] = (),
     **constraints: Any,
 ) -> Any:
     """Declare an argument. Pass ``...`` as default for a required one.
@@ -102,6 +107,8 @@ def attr(
         "write_only": write_only,
         "unordered": unordered,
         "data_loss": data_loss,
+        "types": types,
+        "secret_types": secret_types,
     }
     return Field(default, description=description, json_schema_extra={"hythe": flags}, **constraints)
 
@@ -189,7 +196,9 @@ class Schema:
         self.attributes = {name: _attribute(name, info) for name, info in model.model_fields.items()}
         self.engine_defaults = tuple(a.name for a in self.attributes.values() if a.engine_default or a.computed)
         self._blocks = tuple((a.name, a.nested) for a in self.attributes.values() if a.nested is not None)
-        self._secret = tuple(a for a in self.attributes.values() if a.sensitive or a.write_only or a.nested is not None)
+        self._secret = tuple(
+            a for a in self.attributes.values() if a.sensitive or a.write_only or a.secret_types or a.nested is not None
+        )
         self.write_only: bool = any(a.nested.write_only if a.nested is not None else a.write_only for a in self._secret)
         """Whether there are values, at any depth, that are never stored."""
         self._adapters: dict[str, TypeAdapter[Any]] = {}
@@ -276,6 +285,11 @@ class Schema:
             attributes = spec.nested.attributes
         return path
 
+    def gives(self, name: str, attributes: Mapping[str, Any]) -> bool:
+        """Whether a computed value can be there, as far as the object's ``type`` tells."""
+        types, own = self.attributes[name].types, attributes.get("type")
+        return not types or not isinstance(own, str) or own in types
+
     def sensitive_paths(self, attributes: Mapping[str, Any]) -> tuple[Path, ...]:
         """Paths of values that the schema itself declares sensitive."""
         out: list[Path] = []
@@ -283,7 +297,7 @@ class Schema:
             name = spec.name
             if name not in attributes:
                 continue
-            if spec.sensitive or spec.write_only:
+            if spec.sensitive or spec.write_only or self._is_secret(spec, attributes.get("type")):
                 out.append((name,))
             elif spec.nested is not None:
                 value = attributes[name]
@@ -294,6 +308,11 @@ class Schema:
                 elif isinstance(value, dict):
                     out += [(name, *p) for p in spec.nested.sensitive_paths(value)]
         return tuple(out)
+
+    @staticmethod
+    def _is_secret(spec: Attribute, own: Any) -> bool:
+        # a type that is not known yet may be a secret one
+        return bool(spec.secret_types) and (not isinstance(own, str) or own in spec.secret_types)
 
 
 def _is_unknown(value: Any) -> bool:

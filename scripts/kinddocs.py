@@ -34,6 +34,10 @@ def _cell(text: str) -> str:
     return _text(text).replace("|", "\\|")
 
 
+def _given(spec: Attribute) -> str:
+    return spec.description + (f" With type {' or '.join(spec.types)}." if spec.types else "")
+
+
 class Page:
     """The reference page of one kind."""
 
@@ -116,7 +120,7 @@ class Page:
 
     def _computed(self, schema: Schema) -> None:
         rows = [
-            (f"`{name}`", _DISPLAYED.get(spec.display, str(spec.type)), _cell(spec.description))
+            (f"`{name}`", _DISPLAYED.get(spec.display, str(spec.type)), _cell(_given(spec)))
             for name, spec in schema.attributes.items()
             if spec.computed
         ]

@@ -20,7 +20,7 @@ test_packages=(
   git make procps psmisc iproute2 openssl
   podman catatonit crun runc containernetworking-plugins uidmap buildah
   docker-registry apache2-utils
-  openssh-server nftables lvm2
+  openssh-server nftables lvm2 pgbouncer
   radosgw ceph-mon ceph-osd
 )
 case $mode in

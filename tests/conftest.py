@@ -15,6 +15,43 @@ import pytest
 
 from hythe.state.model import InstanceState
 
+_MACHINES = (
+    "live/fleet/",
+    "live/vm/",
+    "live/disk_image/",
+    "live/volume/test_disk_live.py",
+    "live/network/test_hypervisor_network_live.py",
+    "live/product/test_shared_network_product.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers (``pytest -n 2 --dist loadgroup``): who may run beside whom, the longest first.
+
+    Tests with machines keep to one worker, and those with the machine's container engines to one, as each of them
+    takes what it needs of the machine. The rest fills the gaps, file by file.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    here = Path(__file__).parent
+    names = [item.path.relative_to(here).as_posix() for item in items]
+    groups = [_group(name) for name in names]
+    for item, group in zip(items, groups, strict=True):
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = {"machines": 0, "engines": 1}
+    ranked = sorted(zip(items, groups, strict=True), key=lambda pair: order.get(pair[1], 2))
+    items[:] = [item for item, _ in ranked]
+
+
+def _group(name: str) -> str:
+    if name.startswith(_MACHINES):
+        return "machines"
+    if name.startswith("live/state/"):
+        # a server for each folder
+        return name.rpartition("/")[0]
+    return "engines" if name.startswith("live/") else name
+
 
 class Shell:
     """Runs commands in a folder, in this process; keeps what they printed. Nobody is at the terminal.

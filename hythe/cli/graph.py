@@ -7,8 +7,9 @@ import click
 from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FINE, Cli, raise_errors
+from hythe.cli.sources import require_folder
 from hythe.cli.views.graphs import Graph, plan_graph, program_graph, render
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.workspace import Workspace
 
 
 @click.command(cls=Command)

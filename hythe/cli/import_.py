@@ -13,8 +13,9 @@ from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, fail, raise_errors
 from hythe.cli.evaluation import Expressions
+from hythe.cli.sources import require_folder
 from hythe.cli.views.progress import open_progress
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.workspace import Workspace
 from hythe.diagnostic import DiagnosticError, did_you_mean
 from hythe.value import Reference, Unknown
 

@@ -12,7 +12,8 @@ from hythe.cli.arguments import Command, usage_error
 from hythe.cli.context import FAILED, FINE, Cli
 from hythe.cli.folder import make_folder
 from hythe.cli.migrate import BackendRequest, prepare
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.sources import require_folder
+from hythe.cli.workspace import Workspace
 from hythe.diagnostic import DiagnosticError
 from hythe.state.backends.base import DEFAULT_WORKSPACE
 

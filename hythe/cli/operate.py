@@ -13,8 +13,9 @@ from hythe.cli.interrupt import StopSwitch
 from hythe.cli.logs_setup import debug, logged
 from hythe.cli.options import PlanRequest, plan_request
 from hythe.cli.secrets import remember_plan_secrets, remember_state_secrets
+from hythe.cli.sources import has_configuration, require_folder
 from hythe.cli.views.operation import OperationView, open_operation
-from hythe.cli.workspace import Workspace, has_configuration, require_folder
+from hythe.cli.workspace import Workspace
 from hythe.diagnostic import Diagnostic, DiagnosticError, has_errors, warning
 from hythe.planner.containment import is_announced, to_look_at_again
 from hythe.planner.explain import explain

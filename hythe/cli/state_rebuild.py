@@ -11,7 +11,8 @@ from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.secrets import remember_state_secrets
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.sources import require_folder
+from hythe.cli.workspace import Workspace
 from hythe.diagnostic import DiagnosticError
 
 if TYPE_CHECKING:

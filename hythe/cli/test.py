@@ -9,7 +9,8 @@ import click
 from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, fail
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.sources import require_folder
+from hythe.cli.workspace import Workspace
 
 
 @click.command(cls=Command)

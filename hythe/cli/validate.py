@@ -7,7 +7,8 @@ import click
 from hythe.cli import options
 from hythe.cli.arguments import Command
 from hythe.cli.context import FAILED, FINE, Cli, sources_for
-from hythe.cli.workspace import Workspace, require_folder
+from hythe.cli.sources import require_folder
+from hythe.cli.workspace import Workspace
 
 
 @click.command(cls=Command)

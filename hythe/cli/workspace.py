@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hythe.cli.context import Cli, fail, raise_errors
@@ -409,26 +408,39 @@ class Workspace:
         writing = store.begin(loaded, _COMMANDS[plan.mode.value])
         settled.record(writing)
         learnt: dict[str, str] = {}
-        result = apply(
-            plan,
-            writing,
-            session.registry,
-            session.hosts,
-            evaluator,
-            project=session.project,
-            base_dir=session.config.root,
-            lock=session.lock,
-            remember_lock=learnt.__setitem__,
-            parallelism=session.parallelism,
-            stop=stop,
-            sink=session.sink,
-        )
+        with _watched(store, session.sink, stop):
+            result = apply(
+                plan,
+                writing,
+                session.registry,
+                session.hosts,
+                evaluator,
+                project=session.project,
+                base_dir=session.config.root,
+                lock=session.lock,
+                remember_lock=learnt.__setitem__,
+                parallelism=session.parallelism,
+                stop=stop,
+                sink=session.sink,
+            )
         if learnt.items() - session.lock.items():
             try:
                 lockfile.save(self.root, {**session.lock, **learnt})
             except DiagnosticError as failure:
                 result.diagnostics += failure.diagnostics
         return result
+
+
+def _watched(store: StateStore, sink: Sink, stop: StopSignal) -> AbstractContextManager[None]:
+    """Meanwhile the user hears when the state's server is waited for, and ends that with whatever runs."""
+    import time
+
+    from hythe.event import Notice
+
+    waiting = store.backend.waiting
+    if waiting is None:
+        return nullcontext()
+    return waiting.watched(lambda text: sink(Notice(time.time(), warning("State server", text))), stop.hard)
 
 
 def plan_options(request: PlanRequest) -> PlanOptions:
@@ -466,22 +478,3 @@ def _mark_sensitive(values: Mapping[str, Value], names: Sequence[str]) -> dict[s
     from hythe.value import Sensitive
 
     return {n: Sensitive(v) if n in names else v for n, v in values.items()}
-
-
-def has_configuration(cli: Cli) -> bool:
-    """Whether the folder holds a configuration. Raises DiagnosticError when it cannot be listed."""
-    from hythe.modules.files import is_configuration
-
-    try:
-        return any(map(is_configuration, os.listdir(cli.root)))
-    except OSError as failure:
-        raise fail("Folder not readable", f"{cli.root} cannot be listed: {failure.strerror}.") from None
-
-
-def require_folder(cli: Cli) -> None:
-    """Refuse to work in a folder without configuration. Raises DiagnosticError."""
-    if not has_configuration(cli):
-        raise fail(
-            "No configuration files",
-            f"There is no configuration (*.hcl) in {cli.root}. Write one there, or name another folder with --chdir.",
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
+from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.language import conversions
 from hythe.modules.language.bodyschema import AttributeSpec, BlockSpec, BodySchema
 from hythe.modules.language.compile import Compiled, compile_expression
@@ -410,7 +410,7 @@ def _unsupported_argument(node: tree.Attribute, schema: BodySchema, source: tree
             f'"{node.name}"? Then write it without the equals sign.'
         )
     else:
-        hint = did_you_mean(node.name, schema.attributes)
+        hint = schema.advice(node.name, schema.attributes)
         detail = f'An argument named "{node.name}" is not expected here.{hint}'
     return error("Unsupported argument", detail, where)
 
@@ -423,6 +423,6 @@ def _unsupported_block(block: tree.Block, schema: BodySchema, source: tree.Sourc
             f'"{block.type}"? Then use the equals sign to give it a value.'
         )
     else:
-        hint = did_you_mean(block.type, schema.blocks)
+        hint = schema.advice(block.type, schema.blocks)
         detail = f'Blocks of type "{block.type}" are not expected here.{hint}'
     return error("Unsupported block type", detail, where)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from hythe.diagnostic import did_you_mean
 from hythe.value import ANY, Type
 
 
@@ -52,7 +53,20 @@ class BlockSpec:
 
 @dataclass(frozen=True, slots=True)
 class BodySchema:
-    """The arguments and nested blocks of a body, by name."""
+    """The arguments and nested blocks of a body, by name.
+
+    ``foreign`` are names that it does not have and users of other tools write, each with the sentence that tells
+    them what to write here.
+    """
 
     attributes: Mapping[str, AttributeSpec] = field(default_factory=dict)
     blocks: Mapping[str, BlockSpec] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
+
+    def advice(self, name: str, known: Iterable[str]) -> str:
+        """What to write in place of a name that is not there, as a sentence after a space; empty when that is unknown.
+
+        ``known`` are the names that could be meant.
+        """
+        told = self.foreign.get(name)
+        return f" {told}" if told is not None else did_you_mean(name, known)

@@ -178,7 +178,7 @@ def compile_dynamic(
     name = block.labels[0].text
     spec = schema.blocks.get(name)
     if spec is None:
-        hint = did_you_mean(name, schema.blocks)
+        hint = schema.advice(name, schema.blocks)
         diagnostics.append(
             error("Unsupported block type", f'Blocks of type "{name}" are not expected here.{hint}', where)
         )

@@ -33,6 +33,7 @@ _CLASSES = ("lower", "upper", "numeric", "special")
 _MOST = 100_000
 _BCRYPT_BYTES = 72
 """bcrypt reads no more of a password (https://en.wikipedia.org/wiki/Bcrypt#Maximum_password_length)."""
+SECRET = ("password",)
 _OF_TEXT = ("password", "string")
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_OF_TEXT, ("length", *_CLASSES, *(f"min_{name}" for name in _CLASSES), "override_special")),
@@ -81,13 +82,17 @@ class RandomValue(Model):
         le=_MOST,
     )
     seed: str | None = attr(description="Makes an integer or a shuffle the same for the same seed.")
-    result: Any = attr(description="The value; of a password in `password` instead.", computed=True)
-    password: str | None = attr(description="The password.", computed=True, sensitive=True)
-    bcrypt_hash: str | None = attr(description="The password's bcrypt hash.", computed=True, sensitive=True)
-    hex: str | None = attr(description="The id in hexadecimal digits.", computed=True)
-    dec: str | None = attr(description="The id as a decimal number.", computed=True)
-    b64_std: str | None = attr(description="The id in base64.", computed=True)
-    b64_url: str | None = attr(description="The id in base64 for URLs, without padding; `result`, too.", computed=True)
+    result: Any = attr(description="The value. Sensitive where it is a password.", computed=True, secret_types=SECRET)
+    password: str | None = attr(description="The password.", computed=True, sensitive=True, types=SECRET)
+    bcrypt_hash: str | None = attr(
+        description="The password's bcrypt hash.", computed=True, sensitive=True, types=SECRET
+    )
+    hex: str | None = attr(description="The id in hexadecimal digits.", computed=True, types=("id",))
+    dec: str | None = attr(description="The id as a decimal number.", computed=True, types=("id",))
+    b64_std: str | None = attr(description="The id in base64.", computed=True, types=("id",))
+    b64_url: str | None = attr(
+        description="The id in base64 for URLs, without padding; `result`, too.", computed=True, types=("id",)
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> RandomValue:
@@ -137,12 +142,19 @@ class Random(Kind):
         "It was in the state alone, so another value is made, and what uses it changes. Take the value that is in "
         "use in with `hythe import` first, where somebody knows it."
     )
+    version = 2
     model = RandomModel
     ephemeral_model = RandomValue
     on_host = False
     unique_name = False
     observed = False
     concurrency = 1000
+
+    def upgrade(self, attributes: Attributes, from_version: int) -> Attributes:
+        """Version 1 had passwords in ``password`` alone."""
+        if from_version < 2 and attributes.get("password") is not None:
+            return {**attributes, "result": attributes["password"]}
+        return attributes
 
     def fitted(self, seen: Attributes, wanted: Mapping[str, Any]) -> Attributes:
         """Any value that could have been made with the arguments was made with them."""
@@ -226,7 +238,7 @@ def _secret(text: str) -> Attributes:
     import bcrypt
 
     hashed = bcrypt.hashpw(text.encode()[:_BCRYPT_BYTES], bcrypt.gensalt(10))
-    return {"password": text, "bcrypt_hash": hashed.decode()}
+    return {"result": text, "password": text, "bcrypt_hash": hashed.decode()}
 
 
 def _string(desired: Attributes) -> Attributes:

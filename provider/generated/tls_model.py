@@ -21,6 +21,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     SIGNED: ("request", "ca_key", "ca_cert", *_ISSUED),
 }
 """Which arguments belong to which type, besides ``type``."""
+_CERTIFICATES = (SELF_SIGNED, SIGNED)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     KEY: (),
     REQUEST: ("key",),
@@ -93,25 +94,36 @@ class TlsValue(Model):
         description=f"What its key may be used for: {', '.join((*KEY_USES, *EXTENDED_USES))}.", unordered=True
     )
     is_ca: bool | None = attr(description="Whether it is an authority's. By default false.")
-    private_key_pem: str | None = attr(description="The private key (PEM).", computed=True, sensitive=True)
+    private_key_pem: str | None = attr(
+        description="The private key (PEM).", computed=True, types=(KEY,), sensitive=True
+    )
     private_key_pem_pkcs8: str | None = attr(
-        description="The private key (PEM, PKCS #8).", computed=True, sensitive=True
+        description="The private key (PEM, PKCS #8).", computed=True, types=(KEY,), sensitive=True
     )
     private_key_openssh: str | None = attr(
-        description="The private key in OpenSSH's form; not for curve P224.", computed=True, sensitive=True
+        description="The private key in OpenSSH's form; not for curve P224.",
+        computed=True,
+        types=(KEY,),
+        sensitive=True,
     )
-    public_key_pem: str | None = attr(description="The public key (PEM).", computed=True)
+    public_key_pem: str | None = attr(description="The public key (PEM).", computed=True, types=(KEY,))
     public_key_openssh: str | None = attr(
-        description="The public key as in authorized_keys; not for curve P224.", computed=True
+        description="The public key as in authorized_keys; not for curve P224.", computed=True, types=(KEY,)
     )
     public_key_fingerprint_sha256: str | None = attr(
-        description="Fingerprint as ssh-keygen shows it, SHA256:...", computed=True
+        description="Fingerprint as ssh-keygen shows it, SHA256:...", computed=True, types=(KEY,)
     )
-    public_key_fingerprint_md5: str | None = attr(description="Fingerprint with MD5, aa:bb:...", computed=True)
-    cert_request_pem: str | None = attr(description="The request (PEM).", computed=True)
-    cert_pem: str | None = attr(description="The certificate (PEM).", computed=True)
-    validity_start_time: str | None = attr(description="When it begins to be valid (RFC 3339).", computed=True)
-    validity_end_time: str | None = attr(description="When it ends to be valid (RFC 3339).", computed=True)
+    public_key_fingerprint_md5: str | None = attr(
+        description="Fingerprint with MD5, aa:bb:...", computed=True, types=(KEY,)
+    )
+    cert_request_pem: str | None = attr(description="The request (PEM).", computed=True, types=(REQUEST,))
+    cert_pem: str | None = attr(description="The certificate (PEM).", computed=True, types=_CERTIFICATES)
+    validity_start_time: str | None = attr(
+        description="When it begins to be valid (RFC 3339).", computed=True, types=_CERTIFICATES
+    )
+    validity_end_time: str | None = attr(
+        description="When it ends to be valid (RFC 3339).", computed=True, types=_CERTIFICATES
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> TlsValue:
@@ -141,7 +153,9 @@ class TlsModel(TlsValue):
         description="How long before its end the certificate is made anew by the next apply. By default 0s.",
         effect=Effect.LIVE,
     )
-    ready_for_renewal: bool | None = attr(description="Whether it is time to make it anew.", computed=True)
+    ready_for_renewal: bool | None = attr(
+        description="Whether it is time to make it anew.", computed=True, types=_CERTIFICATES
+    )
 
 
 class TlsData(Model):

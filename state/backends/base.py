@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
+from hythe.state.backends.waiting import Waiting
 from hythe.state.lock import Holder
 
 DEFAULT_WORKSPACE = "default"
@@ -114,6 +115,8 @@ class Backend(ABC):
     """What a user should know of how the state is kept there, in sentences."""
     rescue = ""
     """How a snapshot that is damaged is brought back, in sentences; empty where versions are kept or files are."""
+    waiting: Waiting | None = None
+    """How it waits for a server that does not answer; None where nothing is waited for."""
     serial_step = 1
     """By how much a session raises the serial: 2 where the backend stores a version of its own before the last."""
 

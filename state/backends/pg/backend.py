@@ -18,6 +18,7 @@ from hythe.state.backends.pg import tables
 from hythe.state.backends.pg.failures import reading, writing
 from hythe.state.backends.pg.link import Link
 from hythe.state.backends.pg.settings import Settings, Target, resolve
+from hythe.state.backends.waiting import Waiting
 from hythe.state.journal import JournalDamaged
 from hythe.state.lock import Holder
 
@@ -76,7 +77,8 @@ class PgBackend(Backend):
         self.target, self.workspace = target, workspace
         self.where = f"{target.server}, schema {target.schema}, workspace {workspace}"
         self.journal_where = f"the journal in {self.where}"
-        self._link = Link(target)
+        self.waiting = Waiting()
+        self._link = Link(target, self.waiting)
         self._lease: leases.Lease | None = None
         self._journal_seen: Records | JournalDamaged | None = None
 

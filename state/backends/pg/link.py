@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hythe.state.backends.pg.failures import is_busy, is_passing, reason
+from hythe.state.backends.waiting import Waiting
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -26,15 +26,9 @@ class Link:
     Sessions are in autocommit; nothing relies on session state, so that a pooler may stand in between.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, target: Target, waiting: Waiting | None = None) -> None:
         self.target = target
-        self._sleep, self._clock = sleep, clock
+        self._waiting = waiting or Waiting()
         self._turn = threading.RLock()
         self._connection: Connection[Any] | None = None
         self._name: str | None = None
@@ -53,7 +47,7 @@ class Link:
             reused = self._connection is not None
             # who waited in vain once is not made to wait for each thing that is still to be said
             patience = 0.0 if self._gave_up else patience
-            end, pause = None, _FIRST_PAUSE
+            outage, pause = None, _FIRST_PAUSE
             while True:
                 try:
                     result = work(self._connected())
@@ -61,21 +55,22 @@ class Link:
                     if not is_passing(failure):
                         raise
                     self.drop()
-                    now = self._clock()
-                    if end is None:
-                        end = now + self._patience(failure, patience)
+                    if outage is None:
+                        outage = self._waiting.outage(self.target.server, self._patience(failure, patience))
                     if reused:
                         # it broke while nobody used it
                         reused = False
                         continue
-                    if now >= end:
+                    if outage.over:
                         self._gave_up = self._gave_up or patience > 0
                         raise
                     self._log(failure)
-                    self._sleep(min(pause, max(end - now, 0.001)))
+                    outage.pause(pause, reason(failure, self.target))
                     pause = min(pause * 2, _LONGEST_PAUSE)
                 else:
                     self._gave_up = False
+                    if outage is not None:
+                        outage.ended()
                     return result
 
     def run_once(self, work: Callable[[Connection[Any]], Result]) -> Result:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from hythe.state.backends.s3.failures import failures, reading, writing
 from hythe.state.backends.s3.head import TAIL, Head, Seen, join, split
 from hythe.state.backends.s3.link import Link, Listed, Refused
 from hythe.state.backends.s3.settings import Settings, Target, resolve
+from hythe.state.backends.waiting import Waiting
 from hythe.state.journal import JournalDamaged
 from hythe.state.lock import Holder
 
@@ -43,12 +44,13 @@ class S3Backend(Backend):
     name = "s3"
     can_break = True
 
-    def __init__(self, target: Target, workspace: str, link: Link | None = None) -> None:
+    def __init__(self, target: Target, workspace: str) -> None:
         self.target, self.workspace = target, workspace
         self.key = target.key_of(workspace)
         self.where = f"{self.key} in {target.server}"
         self.journal_where = f"the journal of {self.where}"
-        self._link = link or Link(target)
+        self.waiting = Waiting()
+        self._link = Link(target, self.waiting)
         self._lease: leases.Lease | None = None
         self._seen: Seen | None = None
         self._looked = False
@@ -374,17 +376,16 @@ class S3Storage(Storage):
 
     name = "s3"
 
-    def __init__(self, target: Target, *, make: Callable[[Target], Link] = Link) -> None:
+    def __init__(self, target: Target) -> None:
         self.target, self.secrets = target, target.secrets
-        self._make = make
 
     def backend(self, workspace: str) -> S3Backend:
         """The state of that workspace."""
-        return S3Backend(self.target, workspace, self._make(self.target))
+        return S3Backend(self.target, workspace)
 
     def workspaces(self) -> list[str]:
         """Those whose object is there."""
-        link = self._make(self.target)
+        link = Link(self.target)
         try:
             with reading(self.target):
                 names = link.folders(f"{self.target.prefix}/")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hythe.state.backends.s3 import failures
 from hythe.state.backends.s3.driver import make_client
+from hythe.state.backends.waiting import Waiting
 
 if TYPE_CHECKING:
     from hythe.state.backends.s3.settings import Target
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_LONGEST_RETRIES = 600.0
 _AT_ONCE = 12
 _MOST_DELETED = 1000
 _WRONG_ETAG = "00000000000000000000000000000000"
@@ -60,20 +62,14 @@ class Link:
     Ceph's gateways of some years do, and take every other for one that does not match.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, target: Target, waiting: Waiting | None = None) -> None:
         self.target = target
+        self._waiting = waiting or Waiting()
         self.bare: bool | None = None
         self.uncertain = False
         """Whether a write may have come through, or may yet, though it counts as failed."""
         self.troubles = 0
         """How often the server was not there, or could not serve."""
-        self._sleep, self._clock = sleep, clock
         self._making = threading.Lock()
         self._client: Any = None
         self._seen = False
@@ -91,7 +87,7 @@ class Link:
             if self._client is None:
                 self._client = make_client(self.target)
         patience = min(patience, 0.0) if self._gave_up else patience
-        end, pause, tries = None, _FIRST_PAUSE, 0
+        outage, pause, tries = None, _FIRST_PAUSE, 0
         while True:
             try:
                 result = work(self._client)
@@ -100,21 +96,22 @@ class Link:
                 if not (failures.is_passing(failure) or failures.is_conflict(failure)):
                     raise
                 self.troubles += 1
-                if patience < 0:
+                # what could not be reached even once is most likely a mistake in the settings
+                if patience < 0 or (not self._seen and failures.was_never_reached(failure)):
                     raise
-                now, tries = self._clock(), tries + 1
-                end = now + patience if end is None else end
-                if not self._seen and failures.was_never_reached(failure):
-                    # what could not be reached even once is most likely a mistake in the settings
-                    raise
-                if now >= end and (patience > 0 or tries > self.target.max_retries):
+                tries += 1
+                if outage is None:
+                    outage = self._waiting.outage(self.target.server, patience or _LONGEST_RETRIES)
+                if outage.over or (patience == 0 and tries > self.target.max_retries):
                     self._gave_up = self._gave_up or patience > 0
                     raise
                 self._log(failure)
-                self._sleep(pause)
+                outage.pause(pause, failures.reason(failure, self.target))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self._seen, self._gave_up = True, False
+                if outage is not None:
+                    outage.ended()
                 return result
 
     # -- reading --------------------------------------------------------------------------------

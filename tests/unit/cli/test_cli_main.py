@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,8 +69,24 @@ def test_usage_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixtu
 def test_folder_without_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # a folder is no configuration, whatever its name is
+    (tmp_path / "main.hcl").mkdir()
     assert main.run([f"-chdir={tmp_path}", "plan"]) == 1
     assert "No configuration files" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_not_left_out(terminal: Any) -> None:
+    """Leaving it out would destroy what it declares."""
+    terminal.write('resource "value" "a" { input = 1 }\n', "shared/a.hcl")
+    terminal.write("")
+    (terminal.folder / "a.hcl").symlink_to("shared/a.hcl")
+    terminal.fine("apply", "--auto-approve")
+    (terminal.folder / "shared" / "a.hcl").unlink()
+    assert "a.hcl cannot be read: it is a link to shared/a.hcl" in terminal.refused("apply", "--auto-approve")
+    (terminal.folder / "a.hcl").unlink()
+    os.mkfifo(terminal.folder / "a.hcl")
+    assert "a.hcl cannot be read: it is no regular file" in terminal.refused("apply", "--auto-approve")
+    assert terminal.fine("state", "list") == "value.a\n"
 
 
 def test_destroying_needs_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

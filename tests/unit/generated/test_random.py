@@ -31,7 +31,7 @@ def test_a_password_is_made_of_what_is_asked_for() -> None:
     made = make(type="password", length=40, min_upper=10, min_numeric=10, min_special=10, override_special="_-")
     text = made["password"]
     assert len(text) == 40
-    assert "result" not in made
+    assert made["result"] == text
     assert sum(c in string.ascii_uppercase for c in text) >= 10
     assert sum(c in string.digits for c in text) >= 10
     assert sum(c in "_-" for c in text) >= 10
@@ -160,3 +160,46 @@ def test_kept_from_apply_to_apply(
     after = output("password"), output("name")
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+def test_what_another_type_has_is_known_to_be_missing_before_it_is_made(terminal: Any) -> None:
+    terminal.write(
+        """
+resource "random" "name" { type = "pet" }
+resource "value" "v" { input = "<${random.name.hex}>" }
+"""
+    )
+    assert "The expression result is null" in terminal.refused("apply", "--auto-approve")
+    assert terminal.fine("state", "list") == ""
+
+
+def test_the_result_of_a_password_is_as_secret_as_the_password(terminal: Any) -> None:
+    terminal.write(
+        """
+variable "type" { default = "password" }
+resource "random" "r" {
+  type   = var.type
+  length = 20
+}
+resource "value" "v" { input = random.r.result }
+output "result" {
+  value     = random.r.result
+  sensitive = true
+}
+"""
+    )
+    terminal.fine("apply", "--auto-approve")
+    text = terminal.fine("output", "--raw", "result")
+    assert len(text) == 20
+    shown = terminal.fine("show") + terminal.fine("plan") + terminal.fine("state", "show", "value.v")
+    assert "(sensitive value)" in shown
+    assert text not in shown
+    terminal.write((terminal.folder / "main.hcl").read_text().replace("  sensitive = true", ""))
+    assert "refers to sensitive values" in terminal.refused("plan")
+    terminal.fine("apply", "--auto-approve", "--var=type=string")
+    assert terminal.fine("output", "--raw", "result") in terminal.fine("show")
+
+
+def test_a_password_of_the_first_version_has_a_result_too() -> None:
+    old = {"type": "password", "length": 3, "password": "abc", "bcrypt_hash": "x"}
+    assert Random().upgrade(old, 1)["result"] == "abc"

@@ -147,6 +147,32 @@ def test_connections_are_cut_all_the_time(project: Project) -> None:
     project.empty()
 
 
+def test_waiting_for_the_server_is_told_and_can_be_ended(project: Project) -> None:
+    project.write(_chain(6, 0.3))
+    cluster = project.database.cluster
+    apply = project.start("apply", "--auto-approve")
+    project.wait_for(lambda: len(project.lines()) >= 1)
+    cluster.stop()
+    try:
+        time.sleep(6)
+        began = time.monotonic()
+        for _ in range(2):
+            apply.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        ran = project.end(apply, 30)
+        assert time.monotonic() - began < 15, "it would go on for 90 s"
+    finally:
+        cluster.start()
+    assert ran.code == 1
+    said = " ".join(ran.text.split())
+    assert f"127.0.0.1:{cluster.port}" in said
+    assert "does not answer" in said
+    assert "Ctrl-C twice ends the wait" in said
+    project.ok("apply", "--auto-approve")
+    project.empty()
+    assert sorted(set(project.lines())) == [str(n) for n in range(6)]
+
+
 def test_the_server_stays_away(project: Project) -> None:
     project.settings = '    retry_for = "2s"'
     project.write(_chain(6, 0.3))
