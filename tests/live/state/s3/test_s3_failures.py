@@ -79,7 +79,7 @@ def test_the_server_is_restarted_in_the_middle(project: Project) -> None:
     project.wait_for(lambda: len(project.lines()) >= 1, 60)
     gateway.stop()
     try:
-        time.sleep(60 if SOAK else 3)
+        time.sleep(60 if SOAK else 6)
     finally:
         gateway.start()
     project.wait_for(lambda: len(project.lines()) >= 4, 60)
@@ -88,6 +88,9 @@ def test_the_server_is_restarted_in_the_middle(project: Project) -> None:
         time.sleep(3)
     ran = project.end(apply, 200)
     assert ran.code == 0, ran.text
+    said = " ".join(ran.text.split())
+    assert "does not answer" in said
+    assert "answers again" in said
     assert project.lines() == [str(n) for n in range(7)]
     project.empty()
     assert project.bucket.backend().holder() is None
