@@ -46,7 +46,7 @@ _LABELS = {
     "module": ("name",),
     "check": ("name",),
 }
-BACKENDS = ("http", "local", "pg", "postgres", "postgresql")
+BACKENDS = ("http", "local", "pg", "postgres", "postgresql", "s3")
 """The places that can keep state, as the ``backend`` block names them."""
 
 CALL_ARGUMENTS = ("source", "version", "count", "for_each", "depends_on", "providers")

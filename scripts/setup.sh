@@ -21,6 +21,7 @@ test_packages=(
   podman catatonit crun runc containernetworking-plugins uidmap buildah
   docker-registry apache2-utils
   openssh-server nftables lvm2 pgbouncer
+  radosgw ceph-mon ceph-osd
 )
 case $mode in
   demo) packages=("${runtime_packages[@]}") extras="[vm]" ;;

@@ -96,7 +96,7 @@ class Shell:
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """A folder to run commands in, without engines and without settings of the caller's."""
-    for name in [n for n in os.environ if n.startswith(("HYTHE_", "TF_", "PG", "DOCKER_", "CONTAINER_"))]:
+    for name in [n for n in os.environ if n.startswith(("HYTHE_", "TF_", "PG", "AWS_", "DOCKER_", "CONTAINER_"))]:
         monkeypatch.delenv(name)
     folder = tmp_path / "configuration"
     folder.mkdir()

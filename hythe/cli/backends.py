@@ -33,6 +33,7 @@ BACKENDS = {
     "http": "hythe.state.backends.http",
     "local": "hythe.state.backends.local",
     "pg": "hythe.state.backends.pg",
+    "s3": "hythe.state.backends.s3",
 }
 """The module of each backend, imported when it is used."""
 

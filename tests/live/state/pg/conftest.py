@@ -79,7 +79,7 @@ class Project:
 
     def start(self, *argv: str, program: tuple[str, ...] = ("-m", "hythe"), **more: str) -> subprocess.Popen[str]:
         """Start the command without waiting for it."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HYTHE_", "PG"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HYTHE_", "PG", "AWS_"))}
         return subprocess.Popen(
             [sys.executable, *program, *argv],
             cwd=self.folder,
