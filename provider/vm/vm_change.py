@@ -32,7 +32,7 @@ from hythe.provider.vm.xml import Element, render
 from hythe.value import Reference
 
 _BLOCK_BYTES = 1
-_CHANGEABLE = frozenset({"memory", "cpus", "disk", "interface"})
+_CHANGEABLE = frozenset({"memory", "cpus", "disk", "interface", "hostdev"})
 """What a running VM may have otherwise than at its next start."""
 _READINESS = frozenset({"engine", "wait_for"})
 _ONLY_RECORDED = frozenset({"shutdown_timeout", "timeouts", "protected", "allow_data_loss"}) | _READINESS
