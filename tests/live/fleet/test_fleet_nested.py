@@ -20,7 +20,6 @@ HYPERVISOR = """\
 variable "nodes" { default = [] }
 variable "cidr" { type = string }
 variable "usb" { default = [] }
-variable "pci" { default = [] }
 variable "refused" { default = {} }
 resource "network" "lan" {
   mode = "nat"
@@ -37,14 +36,8 @@ resource "vm" "hypervisor" {
   image    = disk_image.hypervisor
   memory   = "1536MiB"
   wait_for = "cloud-init"
-  cmdline  = "root=LABEL=hythe-root rw console=ttyS0 net.ifnames=0 quiet intel_iommu=on"
   disk { size = "4GiB" }
   interface { network = network.lan }
-  interface {
-    network = network.lan
-    model   = "e1000e"
-    mac     = "52:54:00:12:34:56"
-  }
   timeouts { ssh = "30m" }
 }
 """
@@ -66,9 +59,6 @@ resource "file" "init" {
       for device in /sys/bus/usb/devices/*/idVendor; do
         now="$now usb $(cat $device):$(cat $${device%Vendor}Product)"
       done
-      for card in /sys/class/net/*/device; do
-        now="$now nic $(cat $${card%/device}/address)"
-      done
       [ "$now" = "$before" ] || echo "inner: sees$now, end"
       before=$now
       sleep 1
@@ -85,7 +75,7 @@ resource "command" "inner" {
     mkdir -p root/bin root/proc root/sys root/dev root/modules
     cp /bin/busybox root/bin
     number=10
-    modprobe --show-depends -a xhci_pci usbhid e1000e | awk '!had[$2]++ {print $2}' |
+    modprobe --show-depends -a xhci_pci usbhid | awk '!had[$2]++ {print $2}' |
       while read module; do cp "$module" root/modules/$number.ko; number=$((number+1)); done
     (cd root && find . | cpio -o -H newc --quiet) > initrd
   EOT
@@ -102,10 +92,6 @@ resource "vm" "inner" {
   dynamic "hostdev" {
     for_each = var.usb
     content { usb = hostdev.value }
-  }
-  dynamic "hostdev" {
-    for_each = var.pci
-    content { pci = hostdev.value }
   }
 }
 resource "vm" "refused" {
