@@ -95,12 +95,10 @@ resource "vm" "inner" {
   }
 }
 resource "vm" "refused" {
-  for_each   = var.refused
-  host       = vm.hypervisor
-  kernel     = "/srv/inner/kernel"
-  memory     = "64MiB"
-  wait_for   = "boot"
-  depends_on = [command.inner]
+  for_each = var.refused
+  host     = vm.hypervisor
+  memory   = "64MiB"
+  wait_for = "boot"
   disk {
     path   = each.value
     format = endswith(each.value, "qcow2") ? "qcow2" : "raw"
@@ -229,7 +227,7 @@ def test_who_refused_a_file(nested: Nested) -> None:
     ran = fleet.run("apply", "--auto-approve")
     assert ran.code == 1
     told = {
-        k: " ".join(text.split()) for k in refused for text in ran.err.split("Error: ") if f'vm.refused["{k}"]' in text
+        k: " ".join(text.split()) for k in refused for text in ran.text.split("Error: ") if f'vm.refused["{k}"]' in text
     }
     # the file that a disk image keeps its data in is none that libvirt knows, and everybody may write to it
     assert told["data"].startswith("AppArmor denied a file")
@@ -261,7 +259,7 @@ def test_who_refused_a_file(nested: Nested) -> None:
     nested.run("truncate", "-s", "1M", "/srv/no.raw")
     nested.set(refused={"rule": "/srv/no.raw"})
     ran = fleet.run("apply", "--auto-approve")
-    said = " ".join(ran.err.split())
+    said = " ".join(ran.text.split())
     assert ran.code == 1
     assert "The kernel's log tells of no denial. So it is the file's owner or mode, or a `deny` rule" in said
     nested.set(refused={})
