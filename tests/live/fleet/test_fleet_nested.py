@@ -123,11 +123,13 @@ class Nested:
 
     def __init__(self, fleet: Any) -> None:
         self.fleet = fleet
+        self._values: dict[str, object] = {}
 
     def set(self, **values: object) -> None:
         """Give variables these values from now on."""
-        with open(self.fleet.folder / "test.auto.hclvars", "a") as file:
-            file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+        self._values |= values
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self._values.items()]
+        (self.fleet.folder / "nested.auto.hclvars").write_text("".join(lines))
 
     def run(self, *argv: str) -> str:
         """What a program says on the machine outside."""
