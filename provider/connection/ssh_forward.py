@@ -38,6 +38,8 @@ class Forward:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
         self._listener.listen(8)
+        self._lock = threading.Lock()
+        self._clients: set[socket.socket] | None = set()
         threading.Thread(target=self._serve, name="ssh-forward", daemon=True).start()
 
     def _serve(self) -> None:
@@ -51,13 +53,34 @@ class Forward:
             except (HostUnreachable, OSError):
                 client.close()
                 continue
-            threading.Thread(target=_join, args=(client, remote), daemon=True).start()
+            threading.Thread(target=self._join, args=(client, remote), daemon=True).start()
+
+    def _join(self, client: socket.socket, remote: socket.socket) -> None:
+        with self._lock:
+            if self._clients is not None:
+                self._clients.add(client)
+        if self._clients is not None:
+            _join(client, remote)
+        with self._lock:
+            if self._clients is not None:
+                self._clients.discard(client)
+        client.close()
+        remote.close()
 
     def close(self) -> None:
-        """Stop listening; streams that stand go on."""
+        """Stop listening, and end the streams that stand.
+
+        libvirt says goodbye on a connection when the last object of it goes, which may be as late as the end of
+        Python. It would wait for ever for an answer of a stream that nobody carries any more.
+        """
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._lock:
+            clients, self._clients = self._clients, None
+            for client in clients or ():
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -67,8 +90,6 @@ def _join(client: socket.socket, remote: socket.socket) -> None:
     back.start()
     _copy(client, remote)
     back.join()
-    client.close()
-    remote.close()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection
 
-from hythe.provider.vm.domain_read import is_seed, mac_of, source_of
+from hythe.provider.vm.domain_read import host_device, is_seed, mac_of, source_of
 from hythe.provider.vm.marks import identity_of
 from hythe.provider.vm.xml import Element, add
 
@@ -98,13 +98,14 @@ def _devices(out: Element, wanted: Element, names: Collection[str]) -> None:
     for name, tags in (
         ("graphics", ("graphics", "video")),
         ("rng", ("rng",)),
-        ("hostdev", ("hostdev",)),
         ("watchdog", ("watchdog",)),
         ("filesystem", ("filesystem",)),
     ):
         if name in names:
             for tag in tags:
                 _replace(there, ours, tag)
+    if "hostdev" in names:
+        _host_devices(there, ours)
     if "filesystem" in names:
         _replace(out, wanted, "memoryBacking")
     if "guest_agent" in names:
@@ -112,6 +113,16 @@ def _devices(out: Element, wanted: Element, names: Collection[str]) -> None:
             if _is_agent(channel):
                 there.remove(channel)
         there.extend(copy.deepcopy([c for c in ours.findall("channel") if _is_agent(c)]))
+
+
+def _host_devices(there: Element, ours: Element) -> None:
+    have = [(host_device(d), d) for d in there.findall("hostdev")]
+    for _, old in have:
+        there.remove(old)
+    for new in ours.findall("hostdev"):
+        wanted = host_device(new)
+        kept = next((d for told, d in have if told == wanted), None)
+        there.append(copy.deepcopy(new) if kept is None else kept)
 
 
 def _is_agent(channel: Element) -> bool:

@@ -94,6 +94,7 @@ def _changeable(root: Element, known: Mapping[str, Any], sizes: Mapping[str, int
         "memory": bytes_of(root.find("currentMemory")) or bytes_of(root.find("memory")),
         "disk": _disks(root, known, sizes),
         "interface": _interfaces(root, known),
+        "hostdev": _host_devices(root, known),
     }
 
 
@@ -289,9 +290,6 @@ def _extras(out: Attributes, config: Element, known: Mapping[str, Any]) -> None:
     watchdog = config.find("devices/watchdog")
     if watchdog is not None and (watchdog.get("model") != "itco" or known.get("watchdog")):
         out["watchdog"] = {"model": watchdog.get("model"), "action": watchdog.get("action") or "reset"}
-    devices = [_host_device(d) for d in config.findall("devices/hostdev")]
-    if devices:
-        out["hostdev"] = devices
 
 
 def _filesystem(folder: Element) -> Attributes:
@@ -304,7 +302,15 @@ def _filesystem(folder: Element) -> Attributes:
     }
 
 
-def _host_device(device: Element) -> Attributes:
+def _host_devices(root: Element, known: Mapping[str, Any]) -> list[Attributes]:
+    """Those that are known in the order in which they are, as one that is plugged in comes last on the hypervisor."""
+    there = [host_device(d) for d in root.findall("devices/hostdev")]
+    order = [{n: v for n, v in d.items() if v is not None} for d in known.get("hostdev") or ()]
+    return sorted(there, key=lambda d: order.index(d) if d in order else len(order))
+
+
+def host_device(device: Element) -> Attributes:
+    """The argument that stands for a device of the host."""
     if device.get("type") == "usb":
         vendor, product = device.find("source/vendor"), device.find("source/product")
         first, second = (e.get("id", "")[2:] if e is not None else "" for e in (vendor, product))

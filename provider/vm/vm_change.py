@@ -14,7 +14,8 @@ from hythe.provider.protocol import Attributes, Context, ProviderError
 from hythe.provider.schema import Effect, schema_of
 from hythe.provider.units import duration_seconds
 from hythe.provider.vm import pools
-from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
+from hythe.provider.vm.client import Hypervisor, LibvirtError
+from hythe.provider.vm.denied import explain_vm
 from hythe.provider.vm.domain_edit import edited
 from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, domain_xml
 from hythe.provider.vm.ready import NotReady, wait_ready
@@ -23,7 +24,7 @@ from hythe.provider.vm.vm_disks import base_of, make_own, root_place
 from hythe.provider.vm.vm_guest_disk import grow_root
 from hythe.provider.vm.vm_hints import hint
 from hythe.provider.vm.vm_live import Live
-from hythe.provider.vm.vm_make import Maker, take_snapshot, with_log
+from hythe.provider.vm.vm_make import Maker, take_snapshot
 from hythe.provider.vm.vm_model import VmModel
 from hythe.provider.vm.vm_power import shut_down, start
 from hythe.provider.vm.vm_read import Seen, look, observed
@@ -31,7 +32,7 @@ from hythe.provider.vm.xml import Element, render
 from hythe.value import Reference
 
 _BLOCK_BYTES = 1
-_CHANGEABLE = frozenset({"memory", "cpus", "disk", "interface"})
+_CHANGEABLE = frozenset({"memory", "cpus", "disk", "interface", "hostdev"})
 """What a running VM may have otherwise than at its next start."""
 _READINESS = frozenset({"engine", "wait_for"})
 _ONLY_RECORDED = frozenset({"shutdown_timeout", "timeouts", "protected", "allow_data_loss"}) | _READINESS
@@ -74,7 +75,9 @@ class _Change:
             try:
                 self._carry_out(seen, machine)
             except LibvirtError as failure:
-                raise refused(failure, self.what) from failure
+                host = self.context.host
+                told = explain_vm(host, self.hypervisor, self.uuid, machine, failure, self.what)
+                raise ProviderError(told) from failure
         return self._end(machine)
 
     def _carry_out(self, seen: Seen, machine: Machine) -> None:
@@ -205,7 +208,7 @@ class _Change:
         try:
             start(self.hypervisor, self.uuid)
         except LibvirtError as failure:
-            told = with_log(self.context.host, self.name, failure, self.what)
+            told = self.maker.not_started(machine, failure)
             if again and self._start_as_before(old):
                 told = error(told.summary, f"{told.detail}\nIt runs again as it was before.")
             raise ProviderError(told) from failure

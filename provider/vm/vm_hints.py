@@ -23,7 +23,7 @@ _NOT_RUNNING = "it does not run"
 _RESTARTED = frozenset(
     {
         *("max_cpus", "cpu", "max_memory", "machine", "accelerator", "kernel", "initrd", "cmdline", "graphics"),
-        *("rng", "guest_agent", "hostdev", "watchdog", "filesystem"),
+        *("rng", "guest_agent", "watchdog", "filesystem"),
     }
 )
 
@@ -48,6 +48,8 @@ def _hint(name: str, before: Any, after: Any, old: Attributes, new: Attributes) 
         return _disks(old, new)
     if name == "interface":
         return _interfaces(before or [], after or [])
+    if name == "hostdev":
+        return _host_devices(before or [], after or [])
     if name in _REPLACED and _has_data(old):
         return Hint(Effect.REPLACE, "what is on its own disks goes with it", data_loss=True)
     return None
@@ -106,6 +108,15 @@ def _differs(was: Mapping[str, Any], shall: Mapping[str, Any], name: str) -> boo
     if name == "format":
         return shall.get("path") is not None and (was.get(name) or "raw") != (shall.get(name) or "raw")
     return bool((was.get(name) or None) != (shall.get(name) or None))
+
+
+def _host_devices(before: Any, after: Any) -> Hint:
+    def others(devices: Any) -> list[Any]:
+        return [d for d in devices if not isinstance(d, Mapping) or not isinstance(d.get("usb"), str)]
+
+    if isinstance(after, list) and others(before) == others(after):
+        return Hint(Effect.LIVE)
+    return Hint(Effect.RESTART, "a PCI device is handed over while it is off")
 
 
 def _interfaces(before: list[Any], after: Any) -> Hint:

@@ -12,8 +12,8 @@ from hythe.provider.protocol import Attributes, ProviderError
 from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.client_monitor import can_add_processor
 from hythe.provider.vm.domain_edit import change_interface
-from hythe.provider.vm.domain_read import holds, is_seed, mac_of, source_of
-from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, disk_xml, nic_xml
+from hythe.provider.vm.domain_read import holds, host_device, is_seed, mac_of, source_of
+from hythe.provider.vm.domain_xml import DiskPlace, Machine, Nic, disk_xml, host_device_xml, nic_xml
 from hythe.provider.vm.vm_read import balloon_works, look
 from hythe.provider.vm.xml import Element, add, render
 
@@ -43,6 +43,8 @@ class Live:
             self._disks(machine.disks)
         if "interface" in changed:
             self._nics(machine.nics)
+        if "hostdev" in changed:
+            self._usb_devices([d for d in desired.get("hostdev") or () if d.get("usb")])
 
     def _memory(self, size: int) -> None:
         """The guest gives back, or takes, page by page: what is read too early would be recorded."""
@@ -164,6 +166,18 @@ class Live:
         self._detach(old, mac_of, f"interface {nic.mac}")
         self._attach(nic_xml(nic))
 
+    # -- USB devices of the host ----------------------------------------------------------------
+
+    def _usb_devices(self, wanted: Sequence[Mapping[str, Any]]) -> None:
+        there = {name: d for d in self._devices("hostdev") if (name := _usb(d))}
+        names = {str(d["usb"]) for d in wanted}
+        for name, device in there.items():
+            if name not in names:
+                self._detach(device, _usb, f"USB device {name}")
+        for block in wanted:
+            if block["usb"] not in there:
+                self._attach(host_device_xml(block))
+
     # -- devices --------------------------------------------------------------------------------
 
     def _devices(self, tag: str) -> list[Element]:
@@ -208,6 +222,10 @@ class Live:
 
     def _call(self, function: Callable[[Any], Any]) -> Any:
         return self.hypervisor.call(lambda c: function(c.lookupByUUIDString(self.uuid)))
+
+
+def _usb(device: Element) -> str:
+    return str(host_device(device).get("usb") or "")
 
 
 def _limits(disk: Element) -> Mapping[str, int]:

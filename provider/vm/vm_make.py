@@ -11,7 +11,8 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import Attributes, Context, Host, ProviderError
 from hythe.provider.vm import keys, pools
 from hythe.provider.vm.accelerator import accelerator, architecture_of
-from hythe.provider.vm.client import Hypervisor, LibvirtError, explain, refused
+from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
+from hythe.provider.vm.denied import explain_vm
 from hythe.provider.vm.domain_xml import SEED_FILE, Machine, Nic, domain_xml
 from hythe.provider.vm.marks import mac_of, uuid_of
 from hythe.provider.vm.ready import NotReady, wait_ready
@@ -149,9 +150,14 @@ class Maker:
                 self.context.progress(f"starting VM {self.name} ({machine.accelerator})")
                 start(self.hypervisor, self.uuid)
         except LibvirtError as failure:
-            raise ProviderError(with_log(self.context.host, self.name, failure, self.what)) from failure
+            raise ProviderError(self.not_started(machine, failure)) from failure
         for snapshot in self.desired.get("snapshot") or ():
             take_snapshot(self.hypervisor, self.uuid, snapshot, self.what)
+
+    def not_started(self, machine: Machine, failure: LibvirtError) -> Diagnostic:
+        """Why it did not start, with the last words of QEMU where it got as far as running."""
+        host, what = self.context.host, f'{self.what}, stage "boot"'
+        return with_log(host, self.name, failure, explain_vm(host, self.hypervisor, self.uuid, machine, failure, what))
 
     def _discard(self, pool: pools.PoolInfo) -> None:
         try:
@@ -233,9 +239,8 @@ def take_snapshot(hypervisor: Hypervisor, uuid: str, snapshot: Mapping[str, Any]
         raise refused(failure, f'{what}: snapshot "{snapshot["name"]}"') from failure
 
 
-def with_log(host: Host, name: str, failure: LibvirtError, what: str) -> Diagnostic:
-    """The diagnostic of a VM that did not start, with the last words of QEMU where it got as far as running."""
-    told = explain(failure, what)
+def with_log(host: Host, name: str, failure: LibvirtError, told: Diagnostic) -> Diagnostic:
+    """What is ``told`` of a VM that did not start, with the last words of QEMU where it got as far as running."""
     if not re.search(r"monitor|process exited|qemu unexpectedly", failure.message):
         return told
     lines = tail(host, f"{_LOGS}/{name}.log", _LOG_LINES)

@@ -284,7 +284,9 @@ class VmModel(Model):
     guest_agent: bool = attr(
         True, description="Whether there is a channel for the QEMU guest agent.", effect=Effect.RESTART
     )
-    hostdev: list[HostDevice] = block(description="Devices of the host.", effect=Effect.RESTART)
+    hostdev: list[HostDevice] = block(
+        description="Devices of the host. USB devices are plugged in and out while it runs.", effect=Effect.LIVE
+    )
     filesystem: list[Filesystem] = block(description="Folders of the host.", effect=Effect.RESTART)
     watchdog: Watchdog | None = block(
         description="What happens when the guest hangs.", repeated=False, effect=Effect.RESTART

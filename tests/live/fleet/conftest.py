@@ -23,6 +23,7 @@ if not os.environ.get("HYTHE_SOAK"):
     collect_ignore = [
         "test_fleet_parallel.py",
         "test_fleet_hypervisor.py",
+        "test_fleet_nested.py",
         "test_fleet_addresses.py",
         "test_fleet_kills.py",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from hythe.provider.connection.discovery import EngineSettings
 from hythe.provider.connection.ssh import SshHost, SshSettings
+from hythe.provider.connection.ssh_forward import Forward
 from hythe.provider.host.host import HostKind
 from hythe.provider.host.setup import missing
 from hythe.provider.hosts import Hosts
@@ -160,6 +162,22 @@ def test_the_hypervisor_through_the_connection(servers: Any) -> None:
     host.close()
     with pytest.raises(HostUnreachable):
         found.version()
+
+
+def test_a_forward_that_is_closed_ends_its_streams(servers: Any) -> None:
+    """At the end of Python no thread carries them any more, and libvirt would wait for an answer to its goodbye."""
+    subprocess.run(["sh", "-c", "[ -S /run/libvirt/libvirt-sock ] || libvirtd --daemon"], check=True)
+    host = reach(servers[0].block())
+    forward = Forward(host, "/run/libvirt/libvirt-sock")
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(forward.path)
+        stream.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            # the daemon says nothing by itself
+            stream.recv(1)
+        forward.close()
+        assert stream.recv(1) == b""
+    host.close()
 
 
 def test_no_hypervisor(network: Any) -> None:

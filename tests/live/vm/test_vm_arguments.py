@@ -343,6 +343,10 @@ def test_a_disk_that_qemu_may_not_open(lab: Lab, tmp_path: Path) -> None:
     assert caught.value.partial is None
     assert told.summary == "Hypervisor may not open a file"
     assert str(file) in told.detail
+    assert 'stage "boot"' in told.detail
+    # pytest's folders are its user's only
+    closed = next(f for f in reversed(file.parents) if not f.stat().st_mode & 0o001)
+    assert f"may not go through the folder {closed} (mode 0700)" in told.detail
     assert left_of(lab, name, identity) == []
 
 

@@ -12,7 +12,7 @@ from hythe.provider.vm.marks import identity_of, uuid_of
 from hythe.provider.vm.vm import Vm
 from hythe.provider.vm.vm_disks import has_implied_root
 from hythe.provider.vm.vm_settle import told_apart
-from hythe.provider.vm.xml import Element, parse, render
+from hythe.provider.vm.xml import Element, add, parse, render
 
 KIND = Vm()
 IDENTITY = Identity("line", 'vm.x["a & b"]', "0123456789abcdef")
@@ -94,6 +94,29 @@ def test_what_runs_and_what_starts_next_are_both_seen() -> None:
     told = [observe(c, r, known(made), {}) for c, r in ((config, live), (live, config), (config, config))]
     assert [t["interface"][0]["link"] for t in told] == ["down", "up", "up"]
     assert [t["consistent"] for t in told] == [False, False, True]
+
+
+def test_a_device_that_was_plugged_in_comes_where_it_is_declared() -> None:
+    first, second, card = {"usb": "1d6b:0002"}, {"usb": "1d6b:0003"}, {"pci": "0000:01:02.3"}
+    made = machine(hostdev=[second, card, first])
+    config, live = again(domain_xml(made)), again(domain_xml(machine(hostdev=[card, first, second])))
+    told = observe(config, live, known(made), {})
+    assert told["hostdev"] == [second, card, first]
+    assert told["consistent"]
+    # one that nobody declared is told
+    assert observe(config, live, known(machine(hostdev=[second])), {})["hostdev"][0] == second
+    gone = observe(config, again(domain_xml(machine(hostdev=[card, first]))), known(made), {})
+    assert gone["hostdev"] == [card, first]
+    assert not gone["consistent"]
+
+
+def test_devices_that_stay_keep_their_places() -> None:
+    config = again(domain_xml(machine(hostdev=[{"usb": "1d6b:0002"}, {"pci": "01:02.3"}])))
+    for number, device in enumerate(config.findall("devices/hostdev")):
+        add(device, "address", type="pci", slot=number)
+    wanted = domain_xml(machine(hostdev=[{"pci": "01:02.3"}, {"usb": "1d6b:0003"}]))
+    after = edited(config, wanted, {"hostdev"}).findall("devices/hostdev")
+    assert [(d.get("type"), d.find("address") is not None) for d in after] == [("pci", True), ("usb", False)]
 
 
 def test_memory_that_no_balloon_takes_tells_nothing() -> None:
