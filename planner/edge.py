@@ -20,6 +20,7 @@ from hythe.modules.variables import storable
 from hythe.planner.build import Builder, BuildResult, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
+from hythe.planner.foretold import foretold
 from hythe.planner.imports import ImportRequest, Seen, context_of
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
@@ -226,6 +227,7 @@ def _assemble(
     started: datetime,
 ) -> Plan:
     values, sensitive = storable(session.config, session.variables)
+    changes = foretold(result.changes, moving.state, session.registry, session.hosts)
     state, came = moving.state, {new: old for old, new in moving.names.items()}
     return Plan(
         version=__version__,
@@ -234,7 +236,7 @@ def _assemble(
         mode=options.mode,
         created=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         config=ConfigSnapshot(session.config.root, dict(session.config.files), dict(reader.inputs), values, sensitive),
-        changes=tuple(_from(c, came) for c in result.changes) if came else tuple(result.changes),
+        changes=tuple(_from(c, came) for c in changes) if came else tuple(changes),
         drift=tuple(result.drift),
         outputs=tuple(result.outputs),
         targets=options.targets,

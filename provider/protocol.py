@@ -294,6 +294,8 @@ class Kind:
     """Whether every object that was made carries a mark, so that one which is not found is not there."""
     rebuild_note: ClassVar[str] = ""
     """What `state rebuild` does with objects of the kind, and what it cannot bring back: whole sentences."""
+    foretells: ClassVar[bool] = False
+    """Whether :meth:`foretell` has something to tell."""
     lag: ClassVar[float] = 0.0
     """Seconds for which a creation may go on after the Hythe that asked for it was killed."""
 
@@ -365,6 +367,14 @@ class Kind:
         None where nothing is resolved through the lock file. Raises :class:`ProviderError`.
         """
         return None
+
+    def foretell(self, host: Host, wanted: Sequence[Attributes]) -> list[Attributes]:
+        """Computed values that the host tells of each object before it is made, for the plan.
+
+        What is wanted may hold Unknown. Called where ``foretells`` is set and the host is there. May raise anything;
+        then the values are not known yet.
+        """
+        return [{} for _ in wanted]
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make the object, marked with ``context.identity``; return its attributes, computed ones too.

@@ -30,6 +30,7 @@ from hythe.provider.protocol import (
 )
 from hythe.provider.schema import Path
 from hythe.provider.vm import keys, pools
+from hythe.provider.vm.accelerator import accelerator
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.marks import identity_of, uuid_of
 from hythe.provider.vm.vm_change import change
@@ -40,6 +41,7 @@ from hythe.provider.vm.vm_model import VmData, VmModel
 from hythe.provider.vm.vm_power import undefine
 from hythe.provider.vm.vm_read import Seen, look, look_at_many, observed
 from hythe.provider.vm.vm_settle import recovered, settled
+from hythe.value import is_known
 
 
 class Vm(Kind):
@@ -60,6 +62,7 @@ class Vm(Kind):
     is_machine = True
     takes_along = True
     concurrency = 8
+    foretells = True
     lag = 10.0
 
     def prepare(self, desired: Attributes, context: PrepareContext) -> tuple[Attributes, list[Diagnostic]]:
@@ -71,6 +74,22 @@ class Vm(Kind):
         return hint(path, before, after, old, new)
 
     # -- making and removing -------------------------------------------------------------------
+
+    def foretell(self, host: Host, wanted: Sequence[Attributes]) -> list[Attributes]:
+        """Whether each will run with KVM or be emulated."""
+        told: dict[tuple[str | None, str], Attributes] = {}
+        out: list[Attributes] = []
+        for attributes in wanted:
+            uri, asked = attributes.get("uri"), attributes.get("accelerator", "auto")
+            if not is_known(uri) or not is_known(asked):
+                out.append({})
+                continue
+            if (uri, asked) not in told:
+                hypervisor: Hypervisor = host.hypervisor(uri)
+                known = {} if hypervisor.is_test else {"accelerated_by": accelerator(host, hypervisor, asked)}
+                told[uri, asked] = known
+            out.append(told[uri, asked])
+        return out
 
     def create(self, context: Context, desired: Attributes) -> Attributes:
         """Make disks and seed, define, start, and wait until it is ready; what an interrupted call made is used."""

@@ -40,7 +40,12 @@ def test_one_apply_brings_up_machines_and_what_is_inside(fleet: Any) -> None:
     plan = fleet.ok("plan").out
     assert "Plan: 14 to add, 0 to change, 0 to replace, 0 to destroy." in plan
     assert re.search(r'memory += "64MiB"', plan), plan
+    # how the VMs will run is known before they are made
+    told = set(re.findall(r'accelerated_by += "(\w+)"', plan))
     ran = fleet.apply()
+    shown = fleet.ok("state", "show", 'vm.node["a"]').out
+    assert told == set(re.findall(r'accelerated_by += "(\w+)"', shown)), plan
+    assert len(told) == 1
     for node in ("a", "b"):
         assert fleet.visit(node) == f"Hello from a container on {node}: visit 1.\n"
     # each began when its own machine was ready
