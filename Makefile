@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 CASES ?=
 PYTEST_ARGS ?=
 # two workers; tests/conftest.py has who may run beside whom
-WORKERS ?= -n 2 --dist loadgroup --no-loadscope-reorder
+WORKERS ?= -n 2 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench soak conformance docs clean

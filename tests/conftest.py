@@ -25,23 +25,28 @@ _MACHINES = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers (``pytest -n 2 --dist loadgroup``): who may run beside whom, the longest first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers (``pytest -n 2 --dist loadscope``): who may run beside whom.
 
     Tests with machines keep to one worker, and those with the machine's container engines to one, as each of them
     takes what it needs of the machine. The rest fills the gaps, file by file.
     """
-    if not hasattr(config, "workerinput"):
-        return
-    here = Path(__file__).parent
-    names = [item.path.relative_to(here).as_posix() for item in items]
-    groups = [_group(name) for name in names]
-    for item, group in zip(items, groups, strict=True):
-        item.add_marker(pytest.mark.xdist_group(group))
-    order = {"machines": 0, "engines": 1}
-    ranked = sorted(zip(items, groups, strict=True), key=lambda pair: order.get(pair[1], 2))
-    items[:] = [item for item, _ in ranked]
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid.partition("::")[0].removeprefix("tests/"))
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers: what takes longest begins first."""
+    if hasattr(config, "workerinput"):
+        here = Path(__file__).parent
+        order = {"machines": 0, "engines": 1}
+        items.sort(key=lambda item: order.get(_group(item.path.relative_to(here).as_posix()), 2))
 
 
 def _group(name: str) -> str:
