@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from hythe.state.backends.s3 import Settings, open_storage
 from hythe.state.backends.s3.backend import S3Backend, S3Storage
+from hythe.state.backends.s3.lease import Lease
 from hythe.state.backends.s3.link import Link
 from tests.live.state.pg import conftest as pg
 from tests.live.state.s3.radosgw import ACCESS_KEY, SECRET_KEY, Gateway
@@ -114,3 +116,14 @@ def project(bucket: Bucket, tmp_path: Path) -> Project:
     made = Project(tmp_path / "here", bucket=bucket, environment=bucket.environment)
     made.folder.mkdir()
     return made
+
+
+@pytest.fixture(autouse=True)
+def no_lease_outlives_its_test() -> Iterator[None]:
+    """A lock that a test left held is renewed no longer than the test."""
+    yield
+    for thread in threading.enumerate():
+        renew = getattr(thread, "_target", None)
+        if thread.name == "lease" and isinstance(lease := getattr(renew, "__self__", None), Lease):
+            lease._end.set()
+            thread.join(10)
