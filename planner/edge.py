@@ -227,7 +227,10 @@ def _assemble(
     started: datetime,
 ) -> Plan:
     values, sensitive = storable(session.config, session.variables)
-    changes = foretold(result.changes, moving.state, session.registry, session.hosts)
+    changes = result.changes
+    if options.refresh:
+        # without it no host is asked for anything
+        changes = foretold(changes, moving.state, session.registry, session.hosts)
     state, came = moving.state, {new: old for old, new in moving.names.items()}
     return Plan(
         version=__version__,

@@ -29,9 +29,11 @@ _CONFLICT = {"ConditionalRequestConflict", "ConcurrentModification", "OperationA
 
 
 def failures() -> tuple[type[BaseException], ...]:
-    """What the library raises."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    """What the library raises; nothing where it is not installed, which :func:`.driver.make_client` tells."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return ()
     return (BotoCoreError, ClientError)
 
 

@@ -256,3 +256,14 @@ def test_nothing_heavy_is_loaded_before_it_is_used(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+@pytest.mark.parametrize("command", [("plan",), ("state", "list"), ("workspace", "list")])
+def test_a_missing_library_is_told_by_every_command(
+    terminal: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "botocore"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    terminal.write('hythe {\n  backend "s3" {\n    bucket = "b"\n    key    = "k"\n    region = "r"\n  }\n}\n')
+    assert "-m pip install 'botocore>=1.36'" in terminal.refused(*command)
