@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 SILENCE = 3.0
@@ -28,6 +29,9 @@ class Waiting:
         self._clock = clock
         self._tell: Callable[[str], None] | None = None
         self._end: Flag = Event()
+        self._turn = Lock()
+        self._told_of: float | None = None
+        self._answered_at = -math.inf
 
     @contextlib.contextmanager
     def watched(self, tell: Callable[[str], None], end: Flag) -> Iterator[None]:
@@ -48,6 +52,27 @@ class Waiting:
         """Begin to wait for a server, for ``longest`` seconds at most."""
         return Outage(self, server, self._clock() + longest)
 
+    def answered(self, server: str) -> None:
+        """The server answered somebody, be it with a refusal. Who was told of its silence is told of that, once."""
+        with self._turn:
+            began, self._told_of = self._told_of, None
+            self._answered_at = now = self._clock()
+            if began is not None:
+                self._say(f"{server} answers again after {now - began:.0f} s.")
+
+    def _silent(self, server: str, began: float, left: float, why: str) -> None:
+        """Somebody had no answer since ``began``. One is told for all who wait, and not of short times."""
+        with self._turn:
+            began = max(began, self._answered_at)
+            if self._told_of is not None or self._clock() - began < SILENCE:
+                return
+            said = self._say(
+                f"{server} does not answer ({why}). The run goes on when it does, and gives up after "
+                f"{left:.0f} s more. Ctrl-C twice ends the wait; all that was done so far is recorded."
+            )
+            if said:
+                self._told_of = began
+
     def _sleep(self, seconds: float) -> None:
         end = self._clock() + seconds
         while not self.ended and (left := end - self._clock()) > 0:
@@ -61,12 +86,11 @@ class Waiting:
 
 
 class Outage:
-    """The time in which a server does not answer."""
+    """The time in which a server does not answer one who asks."""
 
     def __init__(self, waiting: Waiting, server: str, end: float) -> None:
         self._waiting, self._server, self._until = waiting, server, end
         self._began = waiting._clock()
-        self._told = False
 
     @property
     def over(self) -> bool:
@@ -75,18 +99,6 @@ class Outage:
 
     def pause(self, seconds: float, why: str) -> None:
         """Wait, no longer than there is time left. ``why`` is what the server's last failure was."""
-        waiting = self._waiting
-        now = waiting._clock()
-        left = max(self._until - now, 0.001)
-        if not self._told and now - self._began >= SILENCE:
-            self._told = waiting._say(
-                f"{self._server} does not answer ({why}). The run goes on when it does, and gives up after "
-                f"{left:.0f} s more. Ctrl-C twice ends the wait; all that was done so far is recorded."
-            )
-        waiting._sleep(min(seconds, left))
-
-    def ended(self) -> None:
-        """The server answers again."""
-        if self._told:
-            seconds = self._waiting._clock() - self._began
-            self._waiting._say(f"{self._server} answers again after {seconds:.0f} s.")
+        left = max(self._until - self._waiting._clock(), 0.001)
+        self._waiting._silent(self._server, self._began, left, why)
+        self._waiting._sleep(min(seconds, left))

@@ -53,6 +53,9 @@ class Link:
                     result = work(self._connected())
                 except psycopg.Error as failure:
                     if not is_passing(failure):
+                        # a refusal is an answer too
+                        if failure.sqlstate is not None:
+                            self._waiting.answered(self.target.server)
                         raise
                     self.drop()
                     if outage is None:
@@ -69,8 +72,7 @@ class Link:
                     pause = min(pause * 2, _LONGEST_PAUSE)
                 else:
                     self._gave_up = False
-                    if outage is not None:
-                        outage.ended()
+                    self._waiting.answered(self.target.server)
                     return result
 
     def run_once(self, work: Callable[[Connection[Any]], Result]) -> Result:

@@ -94,6 +94,9 @@ class Link:
             except failures.failures() as failure:
                 self._seen = self._seen or failures.status_of(failure) > 0
                 if not (failures.is_passing(failure) or failures.is_conflict(failure)):
+                    # a refusal is an answer too: what was sent before the outage may have come through
+                    if failures.status_of(failure) > 0:
+                        self._waiting.answered(self.target.server)
                     raise
                 self.troubles += 1
                 # what could not be reached even once is most likely a mistake in the settings
@@ -110,8 +113,7 @@ class Link:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self._seen, self._gave_up = True, False
-                if outage is not None:
-                    outage.ended()
+                self._waiting.answered(self.target.server)
                 return result
 
     # -- reading --------------------------------------------------------------------------------

@@ -8,11 +8,17 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
+from hythe.state.backends.s3.link import Link
+from hythe.state.backends.waiting import SILENCE, Waiting
 from tests.live.state.contest import contest
 from tests.live.state.pg.test_pg_failures import FILES, WORLD, _as_declared, _chain
 from tests.live.state.s3.conftest import KEY, Bucket, Project
@@ -94,6 +100,33 @@ def test_the_server_is_restarted_in_the_middle(project: Project) -> None:
     assert project.lines() == [str(n) for n in range(7)]
     project.empty()
     assert project.bucket.backend().holder() is None
+
+
+def test_an_outage_is_over_when_the_server_refuses(bucket: Bucket) -> None:
+    """What was written before came through, only its answer did not: the next try is refused."""
+    waiting, told = Waiting(), list[str]()
+    link = Link(bucket.storage().target, waiting)
+    assert link.keys("") == []
+    written, gone = threading.Event(), threading.Event()
+
+    def work(client: Any) -> None:
+        made = client.put_object(Bucket=bucket.name, Key="k", Body=b"", IfNoneMatch="*")
+        written.set()
+        assert gone.wait(30)
+        raise ReadTimeoutError(endpoint_url=str(made))
+
+    with waiting.watched(told.append, threading.Event()), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(link.run, work, 60)
+        assert written.wait(30)
+        bucket.gateway.stop()
+        try:
+            gone.set()
+            time.sleep(SILENCE + 3)
+        finally:
+            bucket.gateway.start()
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            running.result(60)
+    assert [("does not answer" in text, "answers again" in text) for text in told] == [(True, False), (False, True)]
 
 
 def test_the_server_stays_away(project: Project) -> None:
