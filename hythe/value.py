@@ -276,6 +276,8 @@ def is_marked(value: Value) -> bool:
         items = value.values()
     elif isinstance(value, (tuple, list)):
         items = value
+    if _ATOMS.issuperset(map(type, items)):
+        return False
     # run for every value, so without any() and a generator, which take three times as long
     for item in items:  # noqa: SIM110
         if type(item) not in _ATOMS and is_marked(item):
@@ -326,6 +328,8 @@ def is_known(value: Value) -> bool:
     elif isinstance(value, (tuple, list)):
         items = value
     if items is not None:
+        if _ATOMS.issuperset(map(type, items)):
+            return True
         for item in items:  # noqa: SIM110
             if type(item) not in _ATOMS and not is_known(item):
                 return False

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from hythe.address import Address, Key, ModulePath, format_path
+from hythe.address import Address, Key, ModulePath, format_key, format_path
 from hythe.diagnostic import Diagnostic, as_warning, error
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
@@ -47,8 +47,7 @@ class World(Protocol):
         """What opening an ephemeral instance gives, or what is wrong with it; None while that is not known."""
 
 
-@dataclass(slots=True)
-class Desired:
+class Desired(NamedTuple):
     """What an instance shall be. ``given`` are the arguments that the configuration sets itself."""
 
     attributes: Attributes
@@ -108,6 +107,7 @@ class Evaluation:
         self.diagnostics = shared.diagnostics
         self.world = shared.world
         self._expansions: dict[NodeId, Expansion] = {}
+        self._addresses: dict[NodeId, str] = {}
         self._locals: dict[str, Elements] = {}
         self._variables: dict[str, Elements] = {}
         self._outputs: dict[str, Elements] = {}
@@ -236,7 +236,10 @@ class Evaluation:
     def instance_scope(self, block: CompiledBlock, key: Key) -> Scope:
         """The scope in which an instance's body is evaluated."""
         expansion = self.expansion(block)
-        scope = expansion.bind(key, self.scope(str(self.address(block, key))))
+        prefix = self._addresses.get(block.node)
+        if prefix is None:
+            prefix = self._addresses[block.node] = str(self.address(block, None))
+        scope = expansion.bind(key, self.scope(prefix + format_key(key)))
         if expansion.repetition:
             scope.shared = self._shared_values
         return scope
@@ -286,11 +289,13 @@ class Evaluation:
         before = len(self.diagnostics)
         scope = self.instance_scope(block, key)
         address = scope.address
-        self.check_rules(block.preconditions, scope, "Resource precondition failed")
+        if block.preconditions:
+            self.check_rules(block.preconditions, scope, "Resource precondition failed")
         raw = block.body.evaluate(scope)
         if self.caller is not None and raw.get("host") is None and "host" in block.schema.attributes:
             raw = {**raw, "host": self.default_host(scope.reads)}
-        self.force(block.depends_on, scope.reads)
+        if block.depends_on:
+            self.force(block.depends_on, scope.reads)
         if self.caller is not None:
             self.inherited(scope.reads)
         sensitive: list[Path] = []

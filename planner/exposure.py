@@ -44,16 +44,17 @@ def plain(value: Value, path: Path, sensitive: list[Path], marks: set[str], *, r
             return value.reference()
         return {k: plain(v, (*path, k), sensitive, marks, reference=False) for k, v in value.items()}
     if isinstance(value, dict):
-        items = {}
+        items = dict(value)
         for key, item in value.items():
-            known = type(item) in _ATOMS
-            items[key] = item if known else plain(item, (*path, key), sensitive, marks, reference=reference)
+            if type(item) not in _ATOMS:
+                items[key] = plain(item, (*path, key), sensitive, marks, reference=reference)
         return items
     if isinstance(value, (tuple, list)):
-        elements = []
-        for at, item in enumerate(value):
-            known = type(item) in _ATOMS
-            elements.append(item if known else plain(item, (*path, at), sensitive, marks, reference=reference))
+        elements = list(value)
+        if not _ATOMS.issuperset(map(type, elements)):
+            for at, item in enumerate(value):
+                if type(item) not in _ATOMS:
+                    elements[at] = plain(item, (*path, at), sensitive, marks, reference=reference)
         return elements
     if kind is Null:
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from hythe.address import Key
 from hythe.diagnostic import Diagnostic
@@ -72,8 +72,7 @@ class Project:
     workspace: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareContext:
+class PrepareContext(NamedTuple):
     """What :meth:`Kind.prepare` may use; all of it is recorded in the plan."""
 
     reader: Reader

@@ -16,7 +16,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -207,12 +207,13 @@ class Schema:
         """Canonical attributes of configured values, and what is wrong with them.
 
         ``raw`` holds plain values, References and Unknowns; None and missing mean not set. Where a
-        value is unknown, only the rules that do not need it are checked.
+        value is unknown, only the rules that do not need it are checked. What is taken as it is may be
+        part of the result, and not a copy of it.
         """
         given = self._without_unset(raw)
         if is_known(given):
             try:
-                return dump(self.model.model_validate(given)), []
+                return dump(self.model.model_validate(given), given), []
             except ValidationError as failure:
                 return {}, [_message(e) for e in failure.errors(include_url=False, include_context=False)]
         return self._decode_partial(given)
@@ -356,8 +357,12 @@ def plain(value: Any) -> Any:
     if type(value) in _ATOMS:
         return value
     if isinstance(value, dict):
+        if _ATOMS.issuperset(map(type, value.values())):
+            return dict(value)
         return {k: v if type(v) in _ATOMS else plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
+        if _ATOMS.issuperset(map(type, value)):
+            return list(value)
         return [v if type(v) in _ATOMS else plain(v) for v in value]
     if isinstance(value, BaseModel):
         return dump(value)
@@ -366,13 +371,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def dump(model: BaseModel) -> dict[str, Any]:
-    """The canonical attributes of a validated model: unset arguments and empty block lists left out."""
+def dump(model: BaseModel, canonical: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The canonical attributes of a validated model: unset arguments and empty block lists left out.
+
+    ``canonical``: values that are in canonical form already, should the model have them as they are.
+    """
     out: dict[str, Any] = {}
     for name, value in model.__dict__.items():
         if value is None or (value == [] and name not in model.model_fields_set):
             continue
-        out[name] = plain(value)
+        out[name] = value if value is canonical.get(name) else plain(value)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from hythe.diagnostic import did_you_mean
@@ -30,16 +30,18 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     steps: tuple[tuple[Run, frozenset[type]], ...] = tuple((arg, _NOTHING) for arg in args)
     found: registry.Function | None = None
     checked = False  # whether as many arguments are given as the function takes
+    simple: Callable[..., Value] | None = None  # what does it all, where the arguments are ready
 
     def find(scope: Scope) -> registry.Function | None:
         """Look the function up when it is first called, as its family may have to be imported."""
-        nonlocal found, steps, checked
+        nonlocal found, steps, checked, simple
         found = registry.lookup(name)
         if found is None:
             scope.report(source, node, "Call to unknown function", _unknown(name))
         elif not node.expand and found.takes(len(args)):
             steps = tuple((arg, param.ready) for arg, param in zip(args, found.params_for(len(args)), strict=True))
             checked = True
+            simple = found.implementation if found.simple else None
         return found
 
     def run(scope: Scope) -> Value:
@@ -58,9 +60,13 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
         if node.expand:
             return _invoke_expanded(node, function, values, scope, source)
         try:
+            if ready and simple is not None:
+                return simple(*values)
             return registry.call_function(function, values, scope.env or _default_environment(), ready=ready)
         except FunctionError as exc:
-            return _failed(node, exc, scope, source)
+            return _failed(node, registry.without_secrets(exc, values), scope, source)
+        except RecursionError:
+            return _failed(node, FunctionError(registry.TOO_DEEP), scope, source)
 
     return Code(run)
 

@@ -145,7 +145,7 @@ def compile_for(node: tree.For, compiler: Compiler) -> Code:
             results = []
             for _ in loop.bind(child, pairs):
                 results.append(value(child))
-            return mark(tuple(results), marks)
+            return mark(tuple(results), marks) if marks else tuple(results)
         collector = ObjectCollector(node, compiler.source) if key is not None else TupleCollector()
         collector.marks = marks
         for _ in loop.bind(child, pairs):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from hythe.modules.language import conversions, types
@@ -97,21 +96,30 @@ def _root_attribute(root: tree.Variable, node: tree.GetAttr, source: tree.Source
     """``each.key``, ``local.name``: what most references are, in one step."""
     root_name, name = root.name, node.name
 
-    def read(forcing: bool, scope: Scope) -> Value:
+    def run(scope: Scope) -> Value:
         names = scope.locals if root_name in scope.locals else scope.roots
         value = names[root_name] if root_name in names else scope.report_unknown_name(source, root, root_name)
         if type(value) is dict and name in value:
-            found = value[name]
-        elif isinstance(value, Lazy):
+            return value[name]
+        if isinstance(value, Lazy):
             try:
-                found = value.get(name, scope.reads)
+                return value.get(name, scope.reads)
             except KeyError:
                 return _missing_lazy(value, name, scope, source, node)
-        else:
-            found = get_attribute(value, name, scope, source, node)
-        return found.force(scope.reads) if forcing and isinstance(found, Lazy) else found
+        return get_attribute(value, name, scope, source, node)
 
-    return Code(partial(read, False), lazy=True, forced=partial(read, True))
+    def forced(scope: Scope) -> Value:
+        # what run() does, once more, as this is what most expressions come down to
+        names = scope.locals if root_name in scope.locals else scope.roots
+        if root_name in names:
+            value = names[root_name]
+            if type(value) is dict and name in value:
+                found = value[name]
+                return found.force(scope.reads) if isinstance(found, Lazy) else found
+        found = run(scope)
+        return found.force(scope.reads) if isinstance(found, Lazy) else found
+
+    return Code(run, lazy=True, forced=forced)
 
 
 def _missing_lazy(value: Lazy, name: str | int, scope: Scope, source: tree.Source, node: tree.Node) -> Value:

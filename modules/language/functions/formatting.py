@@ -56,6 +56,13 @@ class _Verb:
         """What it says of numbers."""
         return NumberFormat(self.mode, self.flags, self.width, self.precision)
 
+    @cached_property
+    def specifier(self) -> str | None:
+        """What says the same of whole numbers to Python's own ``format``, for what most templates have; None else."""
+        if self.mode != "d" or self.precision is not None or self.flags not in ("", "0"):
+            return None
+        return f"{self.flags}{self.width}d" if self.width else "d"
+
     def refusal(self, reason: str) -> FunctionError:
         return FunctionError(f'unsupported value for "{self.raw}" at {self.offset}: {reason}', 0)
 
@@ -241,6 +248,8 @@ def _render_string(verb: _Verb, arg: Value) -> str:
 
 
 def _render_number(verb: _Verb, arg: Value) -> str:
+    if type(arg) is int and verb.specifier is not None:
+        return format(arg, verb.specifier)
     number = _converted(verb, arg, NUMBER)
     if verb.mode not in "bdoxX":
         return format_real(number, verb.style)

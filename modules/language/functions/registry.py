@@ -35,6 +35,8 @@ from hythe.value import (
 )
 
 _SECRET = frozenset({SENSITIVE, EPHEMERAL})
+TOO_DEEP = "the arguments are nested too deeply"
+"""Why a function failed that ran out of stack."""
 
 
 class FunctionError(Exception):
@@ -160,6 +162,8 @@ class Param:
     ready: Classes = field(init=False, repr=False, compare=False)
     """The classes of arguments that are taken as they are: their values are of the parameter's type, known and not
     null, and have no mark that it does not want."""
+    items: Classes = field(init=False, repr=False, compare=False)
+    """The classes of a tuple's elements with which it makes the list that is wanted just so."""
 
     def __post_init__(self) -> None:
         """Find out what is ``ready``."""
@@ -167,6 +171,9 @@ class Param:
         if self.type is ANY and self.allow_marked:
             ready |= _PLAIN_COLLECTIONS
         object.__setattr__(self, "ready", ready)
+        wanted = self.type.element if self.type.name == "list" else None
+        items = frozenset(kind for kind, exact in _EXACT.items() if exact is wanted)
+        object.__setattr__(self, "items", items)
 
 
 Returns = Type | Callable[[Sequence[Value]], Type]
@@ -304,11 +311,15 @@ def call_function(found: Function, args: Sequence[Value], env: Environment, *, r
             return _call(found, args, env)
         return found.implementation(*args) if found.simple else _result(found, args, env)
     except FunctionError as exc:
-        if any(not unmark_deep(arg)[1].isdisjoint(_SECRET) for arg in args):
-            raise exc.redacted() from None
-        raise
+        raise without_secrets(exc, args) from None
     except RecursionError:
-        raise FunctionError("the arguments are nested too deeply") from None
+        raise FunctionError(TOO_DEEP) from None
+
+
+def without_secrets(failure: FunctionError, args: Iterable[Value]) -> FunctionError:
+    """A call's failure without the values of its arguments, where one of them is secret."""
+    secret = any(not unmark_deep(arg)[1].isdisjoint(_SECRET) for arg in args)
+    return failure.redacted() if secret else failure
 
 
 def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
@@ -320,6 +331,9 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
         arg = args[index]
         kind = type(arg)
         if kind in param.ready or (param.type is ANY and kind in _PLAIN_COLLECTIONS and not is_marked(arg)):
+            continue
+        if kind is tuple and param.items and param.items.issuperset(map(type, arg)):
+            converted[index] = List(arg, param.type.element or ANY)
             continue
         value, more = _accept(arg, param, index)
         marks |= more
@@ -333,7 +347,8 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
     if unknown:
         result_type = found.returns(converted) if callable(found.returns) else found.returns
         return mark(Unknown(result_type), marks.union(*(unmark_deep(value)[1] for value in converted)))
-    return mark(_result(found, converted, env), marks)
+    result = _result(found, converted, env)
+    return mark(result, marks) if marks else result
 
 
 def _result(found: Function, args: Sequence[Value], env: Environment) -> Value:
