@@ -48,6 +48,26 @@ KINDS: Mapping[str, str] = {
 }
 """Kinds of others by name."""
 
+DATA: Mapping[str, str] = {
+    "docker_image": 'Write data "image".',
+    "docker_registry_image": 'Write resource "image": pull = "always" asks the registry for its digest each time.',
+    "docker_network": 'Write data "network".',
+    "external": 'Write data "command" with `read`, and take its result apart: jsondecode(data.command.NAME.stdout).',
+    "http": 'Write data "command" with `read`, as in read = ["curl", "-fsS", "https://..."]; `stdout` is the answer.',
+    "local_file": 'Write file("path"), or data "file" for a file of another machine.',
+    "local_sensitive_file": 'Write sensitive(file("path")), or data "file" for a file of another machine.',
+    "template_file": 'Write templatefile("path", { name = "value" }).',
+    "terraform_remote_state": 'Write data "command" with `read`, as in read = ["hythe", "-chdir=FOLDER", "output", '
+    '"-json"], and take its result apart: jsondecode(data.command.NAME.stdout).',
+}
+"""What others read in ``data`` blocks."""
+
+
+def kind_advice(mode: str, kind: str) -> str | None:
+    """What to write in place of a block of another tool; None where that is not known."""
+    return (DATA.get(kind) if mode == "data" else None) or KINDS.get(kind)
+
+
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "container": {
         "environment": 'Environment variables stand in `env`: env = { NAME = "value" }.',

@@ -316,7 +316,7 @@ def _compile_block(
     found: list[Diagnostic],
 ) -> CompiledBlock | None:
     if block.kind not in registry:
-        told = habits.KINDS.get(block.kind)
+        told = habits.kind_advice(block.mode, block.kind)
         hint = f" {told}" if told is not None else did_you_mean(block.kind, registry.names())
         found.append(error("Unknown kind", f'There is no kind "{block.kind}".{hint}', block.range))
         return None
@@ -388,5 +388,6 @@ def _check_ignored(block: ResourceBlock, kind: Kind, found: list[Diagnostic]) ->
     for path, place in zip(block.lifecycle.ignore_changes, block.lifecycle.ignore_places, strict=True):
         if path[0] not in kind.schema.attributes:
             text = f'ignore_changes names "{path[0]}", and the kind {block.kind} has no such argument.'
-            text += did_you_mean(str(path[0]), kind.schema.attributes)
+            told = habits.ARGUMENTS.get(block.kind, {}).get(str(path[0]))
+            text += did_you_mean(str(path[0]), kind.schema.attributes) if told is None else f" {told}"
             found.append(error("Unsupported argument", text, place))

@@ -35,15 +35,36 @@ def test_advice_names_what_there_is(owner: str) -> None:
         assert advice.endswith(".")
 
 
-@pytest.mark.parametrize("foreign", habits.KINDS)
-def test_kinds_name_what_there_is(foreign: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "foreign"), [*(("managed", name) for name in habits.KINDS), *(("data", name) for name in habits.DATA)]
+)
+def test_kinds_name_what_there_is(mode: str, foreign: str) -> None:
     assert foreign not in REGISTRY
-    advice = habits.KINDS[foreign]
-    for kind in re.findall(r'resource "(\w+)"', advice):
+    advice = habits.kind_advice(mode, foreign)
+    assert advice is not None
+    for kind in re.findall(r'(?:resource|data) "(\w+)"', advice):
         assert kind in REGISTRY
     for kind, sort in re.findall(r'resource "(\w+)" with type = "(\w+)"', advice):
         annotation = str(_schema(kind).model.model_fields["type"].annotation)
         assert "Literal" not in annotation or f"'{sort}'" in annotation
+
+
+def test_what_others_read(terminal: Any) -> None:
+    terminal.write(
+        """
+data "docker_network" "front" { name = "front" }
+data "http" "answer" { url = "https://localhost" }
+resource "container" "web" {
+  image = "web"
+  lifecycle { ignore_changes = [environment, envv] }
+}
+"""
+    )
+    said = terminal.refused("validate")
+    assert 'There is no kind "docker_network". Write data "network".' in said
+    assert 'There is no kind "http". Write data "command" with `read`' in said
+    assert "the kind container has no such argument. Environment variables stand in `env`" in said
+    assert 'Did you mean "env"?' in said
 
 
 def test_a_configuration_of_another_tool(terminal: Any) -> None:
