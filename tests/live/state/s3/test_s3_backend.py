@@ -233,12 +233,12 @@ def test_a_large_state(bucket: Bucket) -> None:
         assert bucket.backend().read() == data
         # a record costs the same whatever the size of the state
         journal = backend.open_journal(b"head", None)
-        began = time.monotonic()
         for _ in range(50):
             journal.write([b"x" * 500])
-        assert time.monotonic() - began < 5
         journal.write([b'{"intent": %d}' % n for n in range(10_000)])
-    assert len(bucket.listed(f"{KEY}.hythejournal/")) == 52
+    written = bucket.link.keys("")
+    assert len([o for o in written if o.key.startswith(f"{KEY}.hythejournal/")]) == 52
+    assert sum(o.size for o in written) < 1.1 * len(data)
     assert len(bucket.backend().read_journal().records) == 10_051
 
 
@@ -318,7 +318,7 @@ def test_a_stopped_holder_is_refused_whatever_it_writes(bucket: Bucket, knows: b
     other = bucket.backend()
     begun = time.monotonic()
     with other.lock("apply", 20):
-        assert 0.9 < time.monotonic() - begun < 15
+        assert time.monotonic() - begun > 0.9
         # the other has written nothing yet, and read nothing
         with pytest.raises(LeaseLost, match="it is held by"):
             journal.write([b"late"])
