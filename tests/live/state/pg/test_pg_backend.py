@@ -15,17 +15,27 @@ from hythe.diagnostic import DiagnosticError
 from hythe.state.backends.base import LeaseLost, ServerFailed
 from hythe.state.backends.pg.lease import session_name
 from hythe.state.journal import JournalDamaged
+from tests.live.state.contract import BackendContract
 from tests.live.state.pg.conftest import Database
 
 
-def test_nothing_is_there_at_first_and_reading_makes_nothing(database: Database) -> None:
-    backend = database.backend()
-    assert backend.read() is None
-    assert backend.read_journal().records == []
-    assert (backend.read_backup(), backend.last_written(), backend.holder()) == (None, None, None)
-    assert backend.versions() == []
-    assert database.storage().workspaces() == ["default"]
-    assert database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'hythe_state'") == [(0,)]
+class TestContract(BackendContract):
+    """What every backend promises."""
+
+    rounds = 150
+
+    @pytest.fixture
+    def place(self, database: Database) -> Database:
+        """An empty database."""
+        return database
+
+    def journal_size(self, place: Database) -> int:
+        """The rows of all journals."""
+        return int(place.sql("SELECT count(*) FROM hythe_state.journal")[0][0])
+
+    def is_untouched(self, place: Database) -> bool:
+        """Whether the schema is not there."""
+        return place.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'hythe_state'") == [(0,)]
 
 
 def test_many_make_the_tables_at_once(database: Database) -> None:
@@ -38,38 +48,6 @@ def test_many_make_the_tables_at_once(database: Database) -> None:
             each.result()
     assert database.storage().workspaces() == sorted(["default", *(f"w{n}" for n in range(12))])
     assert [database.backend(f"w{n}").read() for n in range(12)] == [b"%d" % n for n in range(12)]
-
-
-def test_snapshot_and_journal_of_one_who_goes_on(database: Database) -> None:
-    backend = database.backend()
-    with backend.lock("apply", 0):
-        backend.write(b"one", serial=1, keep_journal=False)
-        journal = backend.open_journal(b"head", None)
-        journal.write([b"a", b"b"])
-        journal.write([b"c"])
-        journal.close()
-    other = database.backend()
-    assert other.read() == b"one"
-    seen = other.read_journal()
-    assert seen.records == [b"head", b"a", b"b", b"c"]
-    with other.lock("apply", 0):
-        other.open_journal(b"not used", seen.position).write([b"d"])
-        other.write(b"two", serial=2, keep_journal=True)
-    assert database.backend().read() == b"two"
-    assert database.backend().read_journal().records == []
-    assert database.backend().read_backup() == b"one"
-    assert database.backend().read_old_journal().records == [b"head", b"a", b"b", b"c", b"d"]
-    last = database.backend().last_written()
-    assert last is not None
-    assert abs(last - time.time()) < 60
-
-
-def test_a_journal_begun_anew_replaces_what_was_taken_in(database: Database) -> None:
-    backend = database.backend()
-    backend.open_journal(b"old", None).write([b"a"])
-    backend.open_journal(b"new", None).write([b"b"])
-    assert database.backend().read_journal().records == [b"new", b"b"]
-    assert database.sql("SELECT count(*) FROM hythe_state.journal") == [(2,)]
 
 
 def test_the_same_records_written_again_are_there_once(database: Database) -> None:
@@ -105,60 +83,6 @@ def test_a_missing_record_is_told(database: Database) -> None:
     with pytest.raises(JournalDamaged) as caught:
         backend.read_journal()
     assert (caught.value.unit, caught.value.offset) == ("record", 2)
-
-
-def test_a_reader_sees_one_moment(database: Database) -> None:
-    """Snapshot and journal are of one moment, though another run ends between the two calls."""
-    writer, reader = database.backend(), database.backend()
-    writer.write(b"one", serial=1, keep_journal=False)
-    writer.open_journal(b"head", None).write([b"a"])
-    assert reader.read() == b"one"
-    writer.write(b"two", serial=2, keep_journal=True)
-    assert reader.read_journal().records == [b"head", b"a"]
-
-
-def test_readers_see_one_moment_however_much_is_written(database: Database) -> None:
-    ending = threading.Event()
-    seen: set[bytes | None] = set()
-    database.backend().write(b"0", serial=1, keep_journal=False)
-
-    def read() -> None:
-        backend = database.backend()
-        while not ending.is_set():
-            data, journal = backend.read(), backend.read_journal().records
-            assert journal[:1] in ([], [data])
-            seen.add(data)
-
-    with ThreadPoolExecutor(2) as pool:
-        readers = [pool.submit(read) for _ in range(2)]
-        writer = database.backend(versions=1)
-        try:
-            for n in range(1, 150):
-                writer.open_journal(b"%d" % (n - 1), None).write([b"x"])
-                writer.write(b"%d" % n, serial=n, keep_journal=False)
-        finally:
-            ending.set()
-        for each in readers:
-            each.result()
-    assert len(seen) > 10
-
-
-def test_versions(database: Database) -> None:
-    backend = database.backend(versions=3)
-    for serial in range(1, 8):
-        backend.open_journal(b"head", None).write([b"x"])
-        backend.write(b"version %d" % serial, serial=serial, keep_journal=True)
-    found = database.backend().versions()
-    assert [(v.serial, v.size) for v in found] == [(6, 9), (5, 9), (4, 9)]
-    assert [database.backend().read_version(v.id) for v in found] == [b"version 6", b"version 5", b"version 4"]
-    assert database.backend().read_version("nonsense") is None
-    assert database.backend().read_version("00000000-0000-0000-0000-000000000000") is None
-    # of those before, only the latest keeps a journal
-    assert database.sql("SELECT count(*) FROM hythe_state.journal") == [(2,)]
-    none = database.backend("bare", versions=0)
-    none.write(b"one", serial=1, keep_journal=False)
-    none.write(b"two", serial=2, keep_journal=True)
-    assert (none.read(), none.versions(), none.read_backup()) == (b"two", [], None)
 
 
 def test_workspaces_and_schemas_are_apart_and_deleted_whole(database: Database) -> None:
@@ -209,23 +133,6 @@ def test_ten_thousand_records_are_one_transaction(database: Database) -> None:
 # -- the lock ---------------------------------------------------------------------------------------
 
 
-def test_one_holds_the_lock_and_is_named(database: Database) -> None:
-    held = database.backend().lock("apply", 0)
-    told = database.backend().holder()
-    assert told == held.holder
-    assert (told.operation, told.pid) == ("apply", os.getpid())
-    with pytest.raises(DiagnosticError) as caught:
-        database.backend().lock("plan", 0.3)
-    said = str(caught.value)
-    assert held.holder.id in said
-    assert "hythe apply" in said
-    held.release()
-    held.release()
-    assert database.backend().holder() is None
-    with database.backend().lock("plan", 0):
-        pass
-
-
 def test_who_waits_is_woken_at_once(database: Database) -> None:
     took: list[float] = []
 
@@ -252,23 +159,6 @@ def test_tokens_grow(database: Database) -> None:
         with database.backend().lock("apply", 0) as held:
             tokens.append(held.grip.token)
     assert tokens == sorted(set(tokens))
-
-
-def test_one_at_a_time_among_threads(database: Database) -> None:
-    """Each adds one to what is there: with two at once, one would be lost."""
-
-    def add() -> None:
-        backend = database.backend(versions=2)
-        with backend.lock("apply", 120):
-            before = int(backend.read() or b"0")
-            time.sleep(0.01)
-            backend.write(b"%d" % (before + 1), serial=before + 1, keep_journal=False)
-        backend.close()
-
-    with ThreadPoolExecutor(10) as pool:
-        for each in [pool.submit(add) for _ in range(40)]:
-            each.result()
-    assert database.backend().read() == b"40"
 
 
 def _elsewhere(database: Database) -> None:
