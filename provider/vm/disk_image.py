@@ -25,7 +25,6 @@ from hythe.provider.protocol import (
     Context,
     Found,
     Hint,
-    Identity,
     Kind,
     Observed,
     Owned,
@@ -41,7 +40,7 @@ from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.image_build import CMDLINE, BuiltImage, build_key, build_packages
 from hythe.provider.vm.image_download import is_url
 from hythe.provider.vm.image_fetch import fetched
-from hythe.provider.vm.vm_read import files_of
+from hythe.provider.vm.recognising import recognise
 from hythe.provider.vm.xml import parse
 from hythe.value import STRING, Unknown, is_known
 
@@ -309,21 +308,7 @@ class DiskImage(Kind):
 
     def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
         """Images that disks of the state's VMs are layers on, by their names."""
-        wanted: list[tuple[ReadRequest, str]] = []
-        used: dict[Any, set[str]] = {}
-        for request in requests:
-            uri = request.attributes.get("uri")
-            if uri not in used:
-                used[uri] = files_of(context.host.hypervisor(uri), context.lineage)[1]
-            names = [os.path.basename(path) for path in used[uri]]
-            form = re.compile(rf"{re.escape(str(request.attributes['name']))}\.([0-9a-f]{{8}})\.{_DISK}")
-            ids = {m[1] for name in names if (m := form.fullmatch(name))}
-            if len(ids) == 1:
-                # its files carry the beginning of the id that it had
-                wanted.append((request, ids.pop() + request.id[8:]))
-        found = self.find(context, [ReadRequest(id, r.address, r.attributes) for r, id in wanted])
-        addresses = {id: r.address for r, id in wanted}
-        return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
+        return recognise(context, requests, re.escape(_DISK), self.find, below=True)
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A volume as `POOL/NAME`; what is in it is then taken for what the configuration says."""

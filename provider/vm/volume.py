@@ -7,7 +7,6 @@ was filled with.
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +31,7 @@ from hythe.provider.protocol import (
 from hythe.provider.schema import Effect, Path
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
-from hythe.provider.vm.vm_read import files_of
+from hythe.provider.vm.recognising import recognise
 from hythe.provider.vm.xml import parse
 from hythe.value import STRING, Reference, Unknown, is_known
 
@@ -235,20 +234,7 @@ class DiskVolume(Kind):
 
     def recognise(self, context: ReadContext, requests: Sequence[ReadRequest]) -> list[Owned]:
         """Disks that the state's VMs have, by their names."""
-        wanted: list[tuple[ReadRequest, str]] = []
-        used: dict[Any, set[str]] = {}
-        for request in requests:
-            uri = request.attributes.get("uri")
-            if uri not in used:
-                used[uri] = files_of(context.host.hypervisor(uri), context.lineage)[0]
-            form = re.compile(rf"{re.escape(str(request.attributes['name']))}\.([0-9a-f]{{8}})\.(qcow2|img)")
-            ids = {m[1] for path in used[uri] if (m := form.fullmatch(os.path.basename(path)))}
-            if len(ids) == 1:
-                # its file carries the beginning of the id that it had
-                wanted.append((request, ids.pop() + request.id[8:]))
-        found = self.find(context, [ReadRequest(id, r.address, r.attributes) for r, id in wanted])
-        addresses = {id: r.address for r, id in wanted}
-        return [Owned(Identity(context.lineage, addresses[id], id), f.attributes) for id, f in found.items()]
+        return recognise(context, requests, "(?:qcow2|img)", self.find, below=False)
 
     def import_object(self, context: Context, object_id: str) -> Attributes:
         """A disk as ``POOL/NAME``."""
