@@ -117,13 +117,21 @@ def _parse_key(text: str | None) -> Key:
     return plain.replace("$${", "${").replace("%%{", "%{")
 
 
+def _unquoted(text: str) -> str:
+    """What to say of ``a.b[x]``, which is what a shell makes of ``a.b["x"]``."""
+    mended, found = re.subn(r'\[([^\]"]*[^\]"\d][^\]"]*)\]', r'["\1"]', text)
+    if not found:
+        return ""
+    return f": a key is in quotes, and the shell takes them away unless all of it is within single ones: '{mended}'"
+
+
 def _parse_steps(text: str) -> list[tuple[str, Key]]:
     steps: list[tuple[str, Key]] = []
     at = 0
     while at < len(text):
         match = _STEP.match(text, at)
         if match is None or (text[at] == ".") != bool(steps):
-            raise AddressError(f"{text!r} is not a resource address")
+            raise AddressError(f"{text!r} is not a resource address{_unquoted(text)}")
         steps.append((match["name"], _parse_key(match["key"])))
         at = match.end()
     return steps

@@ -36,6 +36,7 @@ from hythe.planner.refresh import is_data
 from hythe.provider.guard import diagnostics_of
 from hythe.provider.protocol import HostSource, Interrupted, Project
 from hythe.provider.registry import Registry, takes_along
+from hythe.state.backends.base import LeaseLost
 from hythe.state.journal import JournalFailed
 from hythe.state.model import OutputState, Result, State
 from hythe.state.session import Session
@@ -456,6 +457,9 @@ class _Run:
         self._outputs()
         with contextlib.suppress(JournalFailed):
             self.session.wait()
+        if halted != NOT_RECORDED and isinstance(self.session.failure, LeaseLost):
+            # the last records were refused
+            self.result.diagnostics.append(not_recorded(self.session.failure, waiting))
         self._tell_durable()
         written = self.session.finish()
         self.result.diagnostics += written

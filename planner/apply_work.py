@@ -13,7 +13,7 @@ from hythe.diagnostic import error
 from hythe.event import OperationProgress, OperationStarted, Sink
 from hythe.planner.apply_graph import Node, Op
 from hythe.planner.apply_values import Wish
-from hythe.planner.imports import aligned
+from hythe.planner.imports import taken_in
 from hythe.planner.plan import Action, Plan
 from hythe.planner.refresh import host_of
 from hythe.provider.protocol import (
@@ -123,7 +123,7 @@ class Surroundings:
             return kind.swap(context, old, task.before, desired)
         if node.op is Op.ADOPT:
             seen = kind.import_object(context, node.change.import_id or "")
-            return aligned(kind.fitted(seen, desired), desired, self._named)
+            return taken_in(kind, seen, desired, self._named)
         kind.delete(context, task.before)
         return None
 

@@ -444,6 +444,13 @@ def _not_included(block: Repeated, key: Key, what: str, place: Range) -> Cause:
     return Cause(f"{how}{of} no longer includes {key!r}".replace("'", '"'), range=decider.range)
 
 
+def _instances_of(at: Address | ModulePath, state: State) -> str:
+    """The instances of the block that may be meant, as a sentence with a leading space, or ''."""
+    there = [a for a in state.instances if isinstance(at, Address) and parse_address(a).block == at.block]
+    more = f" and {len(there) - 5:,} more" if len(there) > 5 else ""
+    return f" Its block has {', '.join(there[:5])}{more}." if there else ""
+
+
 def replace_targets(options: PlanOptions, state: State) -> tuple[frozenset[str], list[Diagnostic]]:
     """The addresses that ``--replace`` names, checked."""
     out: set[str] = set()
@@ -455,7 +462,9 @@ def replace_targets(options: PlanOptions, state: State) -> tuple[frozenset[str],
             found.append(error("Invalid --replace", f"{failure}."))
             continue
         if not isinstance(at, Address) or str(at) not in state.instances:
-            text_ = f"There is no instance {text} in the state, so there is nothing to replace."
+            text_ = (
+                f"There is no instance {text} in the state, so there is nothing to replace.{_instances_of(at, state)}"
+            )
             found.append(error("Invalid --replace", text_))
         else:
             out.add(str(at))

@@ -128,7 +128,7 @@ class ChangeMaker:
         if there is None:
             return
         wanted = subject.desired.attributes
-        observed = imports.aligned(kind.fitted(dict(there.attributes), wanted), wanted, self._named)
+        observed = imports.taken_in(kind, dict(there.attributes), wanted, self._named)
         self._existing(subject, there, observed)
         change = self.builder.result.changes.pop()
         taken = imports.imported(change, target, there.id)

@@ -21,7 +21,7 @@ from hythe.planner.build import Builder, BuildResult, Observe, PlanOptions
 from hythe.planner.evaluator import ApplyEvaluator
 from hythe.planner.expand import Evaluation
 from hythe.planner.foretold import foretold
-from hythe.planner.imports import ImportRequest, Seen, context_of
+from hythe.planner.imports import ImportRequest, Seen, context_of, own_identity
 from hythe.planner.inputs import RecordingReader
 from hythe.planner.moves import Moved, moved
 from hythe.planner.plan import Change, ConfigSnapshot, Plan
@@ -197,7 +197,8 @@ def _look_at(session: Session, state: State, wanted: ImportRequest, project: Pro
             base_dir=session.config.root,
             lock=session.lock,
         )
-        return Seen(kind.import_object(context, wanted.id), identity)
+        attributes = kind.import_object(context, wanted.id)
+        return Seen(attributes, own_identity(state, kind, context, attributes))
     except NotImplementedError:
         return error("Import not supported", f"Objects of the kind {wanted.kind} cannot be imported.")
     except Exception as failure:

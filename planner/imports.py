@@ -6,7 +6,7 @@ makes the changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,17 @@ from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.language.scope import Scope
 from hythe.planner.plan import Action, Change
 from hythe.planner.program import CompiledImport, NodeId, node_of
-from hythe.provider.protocol import Attributes, Context, HostSource, Identity, Kind, Project, Referent
+from hythe.provider.protocol import (
+    Attributes,
+    Context,
+    HostSource,
+    Identity,
+    Kind,
+    Project,
+    ProviderError,
+    ReadContext,
+    Referent,
+)
 from hythe.state.model import InstanceState, State
 from hythe.value import Reference, Unknown, unmark
 
@@ -163,6 +173,12 @@ Named = Callable[[Reference], tuple[Mapping[str, Any], str | Unknown] | None]
 """The attributes and the id of what a reference means, None where they are not known."""
 
 
+def taken_in(kind: Kind, seen: Attributes, wanted: Mapping[str, Any], named: Named) -> Attributes:
+    """What is recorded of an object: as it was seen, in the configuration's words."""
+    fitted = kind.fitted(seen, wanted)
+    return kind.linked(aligned(fitted, wanted, named), fitted)
+
+
 def aligned(seen: Mapping[str, Any], wanted: Mapping[str, Any], named: Named) -> Attributes:
     """What was seen of an object, with references where the configuration has them and names were seen."""
     out = {name: _aligned(value, wanted.get(name), named) for name, value in seen.items()}
@@ -231,6 +247,30 @@ def owner_of(state: State, kind: Kind, host: str | None, attributes: Attributes)
         ):
             return other.address
     return None
+
+
+def own_identity(state: State, kind: Kind, context: Context, seen: Attributes, open_ids: Collection[str] = ()) -> str:
+    """The instance id that an object gets when it is taken in.
+
+    One that carries this state's own mark, as one does that was forgotten (``state rm``), keeps the id in it: so what
+    uses it sees that it is the same. ``open_ids`` are those of operations that an interrupted run left open.
+    """
+    looking = ReadContext(context.host, context.local, state.lineage, context.base_dir, context.project)
+    taken = {i.id for i in (*state.instances.values(), *state.deposed.values())} | set(open_ids)
+    try:
+        owned = kind.find_owned(looking)
+    except (NotImplementedError, ProviderError):
+        owned = []
+    for each in owned:
+        if each.identity.id not in taken and _is_one(each.attributes, seen):
+            return each.identity.id
+    return context.identity.id
+
+
+def _is_one(a: Attributes, b: Attributes) -> bool:
+    """Whether two looks were at one object: whatever tells objects apart, as far as both know it, is the same."""
+    known = [n for n in ("id", "name", "path") if a.get(n) is not None and b.get(n) is not None]
+    return bool(known) and all(a[n] == b[n] for n in known)
 
 
 def context_of(

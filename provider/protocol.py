@@ -358,6 +358,10 @@ class Kind:
         """
         return seen
 
+    def linked(self, attributes: Attributes, seen: Attributes) -> Attributes:
+        """What an import gave, once references stand where ``seen`` has the names of what they mean."""
+        return attributes
+
     # -- impure --------------------------------------------------------------------------------
 
     def latest(self, host: Host, attributes: Attributes) -> tuple[str, str] | None:

@@ -54,6 +54,8 @@ __all__ = [
 
 _HEAD = re.compile(rb'\{"hythe_state":(\d{1,9}),"checksum":"sha256:([0-9a-f]{64})","size":(\d{1,15}),')
 
+_ELSEWHERE = re.compile(rb'^\s*\{(?s:.*)"(?:terraform_version|tofu_version)"')
+
 SEALED = b'{"hythe_encrypted":'
 """How sealed data begins (see :mod:`hythe.state.encryption.sealing`)."""
 
@@ -234,6 +236,24 @@ def decode_snapshot(data: bytes) -> Snapshot:
         raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
 
 
+def decode_edited(data: bytes) -> Snapshot:
+    """A snapshot that was edited or formatted anew, so that its checksum does not fit; for whoever means it.
+
+    Raises BadSnapshot where it is no whole one.
+    """
+    try:
+        body = orjson.loads(data)
+        version = int(body["hythe_state"])
+    except (ValueError, KeyError, TypeError) as failure:
+        raise BadSnapshot(Flaw("foreign", "it is no state file in JSON")) from failure
+    if version > FORMAT_VERSION:
+        raise BadSnapshot(_newer(version))
+    try:
+        return _snapshot(upgrade_snapshot(body, version), "")
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
+
+
 def summarise_snapshot(data: bytes) -> Summary:
     """What a list of snapshots says of the one in ``data``, without making its instances. Raises BadSnapshot."""
     body, digest = _content(data)
@@ -242,6 +262,10 @@ def summarise_snapshot(data: bytes) -> Summary:
         return Summary(body["lineage"], body["serial"], objects, deposed, pending, digest, _decode_origin(body))
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise BadSnapshot(Flaw("damaged", f"its content makes no sense ({failure})")) from failure
+
+
+def _newer(version: int) -> Flaw:
+    return Flaw("newer", f"it has format {version}, and this Hythe reads up to format {FORMAT_VERSION}")
 
 
 def _content(data: bytes) -> tuple[dict[str, Any], str]:
@@ -256,6 +280,9 @@ def _content(data: bytes) -> tuple[dict[str, Any], str]:
             if data.endswith(b"\n"):
                 raise BadSnapshot(Flaw("damaged", "its first bytes are damaged, or it was edited by hand"))
             raise BadSnapshot(Flaw("truncated", "it ends in the middle"))
+        if _ELSEWHERE.search(data[:2000]):
+            text = "it is a state of OpenTofu or Terraform, whose objects `hythe import` and import blocks take in"
+            raise BadSnapshot(Flaw("foreign", text))
         raise BadSnapshot(Flaw("foreign", "it does not begin like a state file"))
     version, digest, size = head[1], head[2].decode(), int(head[3])
     rest = data[head.end() :]
@@ -264,8 +291,7 @@ def _content(data: bytes) -> tuple[dict[str, Any], str]:
             raise BadSnapshot(Flaw("truncated", f"it ends in the middle ({len(rest)} of {size} bytes are there)"))
         raise BadSnapshot(Flaw("damaged", "its content does not match its checksum, so it was damaged or edited"))
     if int(version) > FORMAT_VERSION:
-        text = f"it has format {int(version)}, and this Hythe reads up to format {FORMAT_VERSION}"
-        raise BadSnapshot(Flaw("newer", text))
+        raise BadSnapshot(_newer(int(version)))
     try:
         return upgrade_snapshot(orjson.loads(b"{" + rest), int(version)), digest
     except (ValueError, KeyError, TypeError) as failure:

@@ -34,7 +34,15 @@ def entries(store: StateStore) -> list[Entry]:
         current = store.backend.read()
         found = [] if current is None else [_entry("", 0, store.backend.last_written(), current)]
         for version in store.backend.versions():
-            data = store.backend.read_version(version.id)
+            try:
+                data = store.backend.read_version(version.id)
+            except DiagnosticError as failure:
+                # it needs another key: that is no reason not to tell of the others
+                flaw = failure.diagnostics[0].summary
+                found.append(
+                    Entry(version.id, version.serial, version.written, 0, None, f"{flaw[0].lower()}{flaw[1:]}")
+                )
+                continue
             if data is not None:
                 found.append(_entry(version.id, version.serial, version.written, data))
     except OSError as failure:

@@ -145,8 +145,9 @@ def _taken(path: str, timeout: float) -> Diagnostic:
     waited = f" {timeout:g} seconds of waiting did not change that." if timeout else ""
     return error(
         "State is locked",
-        f"{who}{waited} Two at once would overwrite each other's work. Wait for it to end (--lock-timeout=60s waits by "
-        "itself); when that process ends, however it ends, the lock is free.",
+        f"This is about {path.removesuffix('.lock')}. {who}{waited} Two at once would overwrite each other's work. "
+        "Wait for it to end (--lock-timeout=60s waits by itself); when that process ends, however it ends, the lock is "
+        "free.",
     )
 
 

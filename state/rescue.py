@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import orjson
 
 from hythe.diagnostic import DiagnosticError
@@ -19,8 +21,9 @@ def put_back(backend: Backend, digest: str) -> str:
     backup = _backup(backend)
     if backup is None or backup.digest != digest or backend.paths is None:
         return ""
-    paths = backend.paths
-    return f" (`cp {paths.backup} {paths.state}`: the backup is the file that the journal goes on from)"
+    return (
+        f" (`{_copy(backend.paths.backup, backend.paths.state)}`: the backup is the file that the journal goes on from)"
+    )
 
 
 def rescue(backend: Backend) -> str:
@@ -31,14 +34,16 @@ def rescue(backend: Backend) -> str:
     backup = _backup(backend)
     # without a backup, a journal that goes on from nothing holds all that was ever done
     digest = backup.digest if backup is not None else "" if _read_backup(backend) is None else None
-    back = f"mv {paths.state} {paths.state}.bad" if backup is None else f"cp {paths.backup} {paths.state}"
+    back = (
+        f"mv {quote(paths.state)} {quote(paths.state + '.bad')}" if backup is None else _copy(paths.backup, paths.state)
+    )
     for path, read in ((paths.journal, backend.read_journal), (paths.old_journal, backend.read_old_journal)):
         try:
             header = _header(read())
         except (OSError, JournalDamaged, DiagnosticError):
             continue
         if header is not None and digest is not None and header == digest:
-            move = "" if path == paths.journal else f" && cp {path} {paths.journal}"
+            move = "" if path == paths.journal else f" && {_copy(path, paths.journal)}"
             return (
                 f"Nothing is lost: `{back}{move}` brings back the state before, with the record of what was done "
                 "since; then run the command again."
@@ -55,6 +60,30 @@ def rescue(backend: Backend) -> str:
         f"instances): `{back}` brings it back. What was made since is not in it; `hythe plan` shows the "
         "difference, and `hythe import` takes objects in."
     )
+
+
+def put_back_lost(backend: Backend) -> str | None:
+    """How to bring back a state whose file and journal are gone, in sentences; None where nothing is left of it."""
+    paths = backend.paths
+    if paths is None:
+        return None
+    backup = _backup(backend)
+    try:
+        header = _header(backend.read_old_journal())
+    except (OSError, JournalDamaged, DiagnosticError):
+        header = None
+    steps = [] if backup is None else [_copy(paths.backup, paths.state)]
+    whole = header is not None and header == (backup.digest if backup is not None else "")
+    if whole:
+        steps.append(_copy(paths.old_journal, paths.journal))
+    if not steps:
+        return f"{_VERSIONS}." if _has_versions(backend) else None
+    less = "" if whole else " What was done after that is not in it; `hythe plan` then shows the difference."
+    return f"`{' && '.join(steps)}` brings it back as it was{'' if whole else ' one change before'}.{less}"
+
+
+def _copy(source: str, target: str) -> str:
+    return f"cp {quote(source)} {quote(target)}"
 
 
 def _header(journal: Records) -> str | None:

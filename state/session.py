@@ -242,7 +242,8 @@ class Session:
         return error("State lock lost" if self.failure is None else "State not written", text)
 
     def _told_nowhere(self) -> str:
-        lost = sorted({address for ticket, address in self._tickets if not self.is_durable(ticket)})
+        # outputs have no address, and are found again by evaluating
+        lost = sorted({address for ticket, address in self._tickets if address and not self.is_durable(ticket)})
         if not lost:
             return ""
         return (

@@ -25,7 +25,7 @@ from hythe.state.codec import (
 from hythe.state.journal import JOURNAL_VERSION, JournalDamaged
 from hythe.state.lock import Holder
 from hythe.state.model import Intent, Origin, State
-from hythe.state.rescue import put_back, rescue
+from hythe.state.rescue import put_back, put_back_lost, read_backup_snapshot, rescue
 from hythe.state.session import Loaded, Session
 from hythe.state.upgrade import upgrade_journal
 
@@ -63,12 +63,18 @@ class StateStore:
         """The state as recorded; operations that were left open are not settled in it."""
         return self.read().state
 
-    def read(self, lineage: str | None = None) -> Loaded:
-        """Snapshot and journal together. ``lineage`` is for a state that does not exist yet (from a plan)."""
+    def read(self, lineage: str | None = None, *, lost_is_fresh: bool = False) -> Loaded:
+        """Snapshot and journal together. ``lineage`` is for a state that does not exist yet (from a plan).
+
+        One whose file is gone, though what is beside it shows that it held objects, is refused, as going on without
+        would make them all once more; unless ``lost_is_fresh``.
+        """
         data = self._snapshot()
         journal, records, version = self._journal()
         header = records[0] if records else None
         if data is None:
+            if not (records or lost_is_fresh):
+                self._refuse_lost()
             return self._first(journal, records, version, lineage)
         try:
             snapshot = decode_snapshot(data)
@@ -207,6 +213,33 @@ class StateStore:
         self._date(loaded)
         return loaded
 
+    def _refuse_lost(self) -> None:
+        """Raises DiagnosticError when there was a state with objects, and its file alone is gone."""
+        if self.backend.paths is None:
+            return
+        try:
+            backup = read_backup_snapshot(self.backend)
+            last = self.recovered(backup or Snapshot(State("")))
+        except (OSError, BadSnapshot, DiagnosticError):
+            held = "objects"
+        else:
+            count = len(last.state.instances.keys() | {i.instance.address for i in last.pending}) + len(
+                last.state.deposed
+            )
+            if not count:
+                return
+            held = "1 object" if count == 1 else f"{count:,} objects"
+        advice = put_back_lost(self.backend)
+        if advice is None:
+            return
+        left = self.backend.paths.backup
+        text = (
+            f"{self.where} is not there, and what is left beside it shows that it held {held}: going on without it "
+            f"would make them once more. {advice} If it is really to be forgotten, move what is left of it away too "
+            f"({left}, {left}.journal)."
+        )
+        raise DiagnosticError(error("State file missing", text))
+
     def _date(self, loaded: Loaded) -> None:
         if loaded.pending:
             loaded.last_record = self.backend.last_written()
@@ -242,8 +275,11 @@ class StateStore:
             text = f"{self.where} was written by a newer Hythe: {flaw.text}. Use that version, or a newer one."
             return error("State from a newer version", text)
         if flaw.sort == "foreign":
-            text = f"{self.where} is no state of Hythe: {flaw.text}. Name another file with --state, or move it away."
-            return error("Not a state file", text)
+            text = f"{self.where} is no state of Hythe: {flaw.text}."
+            if put_back_lost(self.backend) is not None:
+                # it was one before
+                return error("Not a state file", f"{text} {rescue(self.backend)}")
+            return error("Not a state file", f"{text} Name another file with --state, or move it away.")
         if flaw.sort == "sealed":
             return no_key(self.where)
         summaries = {"empty": "State file empty", "truncated": "State file truncated"}

@@ -77,7 +77,11 @@ def _approved(cli: Cli, plan: Plan) -> bool:
     return confirmed(cli, question)
 
 
-_NOT_WITH_PLAN = {"target": (), "exclude": (), "replace": (), "refresh_only": False, "refresh": True}
+_NOT_WITH_PLAN = {
+    **dict.fromkeys(("target", "target_file", "exclude", "exclude_file", "replace"), ()),
+    "refresh_only": False,
+    "refresh": True,
+}
 
 
 def _apply_saved(cli: Cli, plan_file: str, given: dict[str, Any], *, destroy: bool) -> int:

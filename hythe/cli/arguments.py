@@ -6,7 +6,7 @@ value too (``-input=false``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -41,8 +41,11 @@ class Normalised:
     inputs: list[tuple[str, str]]
 
 
-def normalise(words: Sequence[str], parameters: Sequence[click.Parameter]) -> Normalised:
-    """Give every long option two dashes and every flag its value. Raises click.UsageError."""
+def normalise(words: Sequence[str], parameters: Sequence[click.Parameter], command: str = "") -> Normalised:
+    """Give every long option two dashes and every flag its value. Raises click.UsageError.
+
+    ``command`` is whose options they are, like ``state mv``.
+    """
     known = _options(parameters)
     out = Normalised([], [])
     at = 0
@@ -61,9 +64,9 @@ def normalise(words: Sequence[str], parameters: Sequence[click.Parameter]) -> No
         option = known.get(name)
         if option is None:
             if name.startswith("--") and name != "--help":
-                hint = did_you_mean(name.lstrip("-"), [k.lstrip("-") for k in known if k.startswith("--")])
-                usage_error(f"There is no option {name}.{hint}")
-            out.words.append(word)
+                _check_elsewhere(name, command, known)
+            else:
+                out.words.append(word)
             continue
         if isinstance(option.type, click.types.BoolParamType) and not option.is_flag:
             out.words.append(f"{name}={value if equals else 'true'}")
@@ -79,6 +82,21 @@ def normalise(words: Sequence[str], parameters: Sequence[click.Parameter]) -> No
         if name in _ORDERED:
             out.inputs.append((_ORDERED[name], value))
     return out
+
+
+def _check_elsewhere(name: str, command: str, known: Iterable[str]) -> None:
+    """Refuse an option that is not here, unless it is one of OpenTofu's that would change nothing.
+
+    Raises click.UsageError.
+    """
+    from hythe.cli import elsewhere
+
+    word = name.lstrip("-")
+    if elsewhere.is_without_effect(command, word):
+        return
+    advice = elsewhere.OPTIONS.get(word)
+    hint = f" {advice}" if advice else did_you_mean(word, [k.lstrip("-") for k in known if k.startswith("--")])
+    usage_error(f"There is no option {name}.{hint}")
 
 
 def words_apart(words: Sequence[str], parameters: Sequence[click.Parameter], after: int) -> list[str]:
@@ -106,7 +124,11 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Normalise, then parse."""
-        found = normalise(args, self.get_params(ctx))
+        try:
+            found = normalise(args, self.get_params(ctx), ctx.command_path.removeprefix("hythe "))
+        except click.UsageError as failure:
+            failure.ctx = ctx
+            raise
         ctx.meta[INPUTS] = found.inputs
         return super().parse_args(ctx, found.words)
 
@@ -117,12 +139,17 @@ class Group(click.Group):
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """One dash does for --help too."""
+        """One dash does for --help too; colours were seen to already."""
+        while args and args[0].lstrip("-") in ("no-color", "no-color=true") and args[0].startswith("-"):
+            args = args[1:]
         return super().parse_args(ctx, ["--help" if a in ("-help", "-h") else a for a in args[:1]] + args[1:])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the subcommand. Raises click.UsageError with a suggestion."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands)
+            from hythe.cli import elsewhere
+
+            advice = elsewhere.COMMANDS.get(f"{ctx.command_path.removeprefix('hythe ')} {args[0]}")
+            hint = f" {advice}" if advice else did_you_mean(args[0], self.commands)
             usage_error(f'{ctx.command_path} has no subcommand "{args[0]}".{hint}')
         return super().resolve_command(ctx, args)

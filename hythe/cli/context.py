@@ -65,7 +65,7 @@ class Cli:
                 return getpass.getpass(prompt)
             except EOFError:
                 return None
-        self.out.stream.write(prompt)
+        self.out.put(prompt)
         self.out.flush()
         line = self.input.readline()
         return line.rstrip("\n") if line else None

@@ -76,7 +76,7 @@ def _standard_input(cli: Cli, *, diff: bool, check: bool) -> int:
     if diff:
         _show(cli, text, made, _STDIN_NAME)
     elif not check:
-        cli.out.stream.write(made)
+        cli.out.put(made)
         cli.out.flush()
     return UNFORMATTED if check and made != text else FINE
 

@@ -15,6 +15,7 @@ from hythe.state.lock import Holder
 @click.command(cls=Command)
 @click.argument("lock_id", required=False)
 @options.switch("--force", False, "Do not ask.")
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj

@@ -59,14 +59,19 @@ def command(
         at = parse_address(address)
     except AddressError as failure:
         raise fail("Invalid address", f"{failure}.") from None
+    from hythe.cli.state_edits import refuse_pending
+
     variables = workspace.variables(options.inputs_in_order(), ask=input)
     with workspace.locked("import", lock, lock_timeout) as store, workspace.hosts() as hosts:
         loaded = store.read()
         upgrade_instances(loaded, workspace.registry)
+        refuse_pending(loaded.pending, [address])
         importer = _Importer(cli, workspace, at, variables, loaded.state)
+        importer.open_ids = {i.instance.id for i in loaded.pending}
         made = importer.take(hosts, object_id)
         state = loaded.state.copy()
         state.instances[made.address] = made
+        _join_users(state, made)
         found = store.write(loaded, state, "import")
     cli.report(found)
     if any(d.is_error for d in found):
@@ -76,12 +81,28 @@ def command(
     return FINE
 
 
+def _join_users(state: State, made: InstanceState) -> None:
+    """What refers to this very object depends on it (again): it is destroyed first."""
+    from dataclasses import replace
+
+    from hythe.planner.exposure import references_in
+    from hythe.provider.schema import Path
+
+    for address, user in state.instances.items():
+        found: list[tuple[Path, Reference]] = []
+        references_in(user.attributes, found)
+        if made.address not in user.dependencies and any(r.id == made.id for _, r in found):
+            state.instances[address] = replace(user, dependencies=tuple(sorted({*user.dependencies, made.address})))
+
+
 class _Importer:
     """Takes one object in."""
 
     def __init__(self, cli: Cli, workspace: Workspace, at: Address, variables: Mapping[str, Any], state: State) -> None:
         self.cli, self.workspace, self.at, self.state = cli, workspace, at, state
         self.expressions = Expressions(workspace.config(), workspace.registry, variables, state, workspace.name)
+        self.open_ids: set[str] = set()
+        """The ids of objects whose operations an interrupted run left open."""
         raise_errors(self.expressions.problems)
         self._check_address()
 
@@ -104,7 +125,7 @@ class _Importer:
 
     def take(self, hosts: Hosts, object_id: str) -> InstanceState:
         """The object as an instance for the state. Raises DiagnosticError."""
-        from hythe.planner.imports import aligned
+        from hythe.planner.imports import own_identity, taken_in
         from hythe.provider.protocol import ProviderError
         from hythe.state.model import InstanceState
 
@@ -116,13 +137,14 @@ class _Importer:
             try:
                 context = self._context(hosts, host, identity)
                 attributes = kind.import_object(context, object_id)
+                identity = own_identity(self.state, kind, context, attributes, self.open_ids)
             except ProviderError as failure:
                 raise DiagnosticError(*failure.diagnostics) from None
             except NotImplementedError:
                 raise fail("Import not supported", f"Objects of the kind {self.at.kind} cannot be imported.") from None
         desired, _ = self.expressions.wanted(self.at)
         wanted = desired.attributes if desired is not None else {}
-        attributes = aligned(kind.fitted(attributes, wanted), wanted, self._named)
+        attributes = taken_in(kind, attributes, wanted, self._named)
         if reference is not None and "host" in kind.schema.attributes:
             attributes = {**attributes, "host": reference}
         self._check_unowned(kind, attributes, host)

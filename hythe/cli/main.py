@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -103,20 +105,55 @@ class _Global:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 fine, 1 error, 2 changes)."""
-    given = _Global(sys.argv[1:] if argv is None else argv)
+    _open_streams()
+    try:
+        return _run(_Global(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError as failure:
+        return _unread(failure)
+
+
+def _open_streams() -> None:
+    """What the caller closed (``>&-``) leads nowhere, and is no place for the next file that is opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process
+
+
+def _unread(failure: BrokenPipeError) -> int:
+    """The exit code when output could not be written. Whoever closed a pipe has enough, and needs no word."""
+    if failure.errno not in (None, errno.EPIPE):
+        with contextlib.suppress(OSError):
+            print(f"The output could not be written: {failure.strerror}.", file=sys.stderr, flush=True)
+    # the interpreter must not complain when it flushes at exit
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _print(text: str) -> None:
+    """A text on standard output. Raises BrokenPipeError where it cannot be written."""
+    try:
+        print(text, flush=True)
+    except OSError as failure:
+        raise BrokenPipeError(failure.errno, failure.strerror) from failure
+
+
+def _run(given: _Global) -> int:
     if given.version and given.problem is None:
         given.command, given.rest = "version", []
     if given.problem is None and (given.help or given.command is None or given.command == "help"):
         name = given.rest[0] if given.command == "help" and given.rest else given.command if given.help else None
         if name is None or name == "help":
-            print(_help())
+            _print(_help())
             return 0 if given.help or given.command == "help" else 1
         given.command, given.rest = name, ["--help"]
     if given.problem is None and given.command not in COMMANDS:
+        from hythe.cli import elsewhere
         from hythe.diagnostic import did_you_mean
 
         word = given.command or ""
-        given.problem = f'There is no command "{word}".{did_you_mean(word, COMMANDS)}'
+        advice = elsewhere.COMMANDS.get(word)
+        given.problem = f'There is no command "{word}".{f" {advice}" if advice else did_you_mean(word, COMMANDS)}'
     if given.problem is not None:
         print(f"{given.problem}\nhythe --help lists what there is.", file=sys.stderr)
         return 1
@@ -155,17 +192,19 @@ def _guarded(cli: Cli, name: str, rest: list[str]) -> int:
         result = _load(name).main(rest, prog_name=f"hythe {name}", standalone_mode=False, obj=cli)
         code = result if isinstance(result, int) else 0
         cli.out.flush()
+        if cli.out.broken is not None:
+            raise cli.out.broken
     except click.UsageError as failure:
-        cli.err.write(f"{failure.format_message()}\nhythe {name} --help tells what it takes.")
+        whole = failure.ctx.command_path if failure.ctx is not None else f"hythe {name}"
+        cli.err.write(f"{failure.format_message()}\n{whole} --help tells what it takes.")
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except DiagnosticError as failure:
         cli.report(failure.diagnostics)
     except (KeyboardInterrupt, click.Abort):
         cli.err.write("\nInterrupted.")
-    except BrokenPipeError:
-        # whoever read our output has enough; the interpreter must not complain when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as failure:
+        return _unread(failure)
     except Exception as failure:
         from hythe.cli.crash import report_crash
 

@@ -16,7 +16,7 @@ from hythe.cli.secrets import remember_plan_secrets, remember_state_secrets
 from hythe.cli.sources import has_configuration, require_folder
 from hythe.cli.views.operation import OperationView, open_operation
 from hythe.cli.workspace import Workspace
-from hythe.diagnostic import Diagnostic, DiagnosticError, has_errors, warning
+from hythe.diagnostic import Diagnostic, DiagnosticError, did_you_mean, has_errors, warning
 from hythe.planner.containment import is_announced, to_look_at_again
 from hythe.planner.explain import explain
 from hythe.planner.plan import Action
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hythe.planner.edge import Outcome
     from hythe.planner.plan import Plan
     from hythe.provider.hosts import Hosts
+    from hythe.state.model import State
     from hythe.state.settle import Settled
     from hythe.state.store import Loaded, StateStore
     from hythe.value import Value
@@ -116,7 +117,8 @@ class Operation:
             self._settled = workspace.settle(hosts, loaded, sink)
             outcome = workspace.plan(session, self._settled.state, self.request)
         self._outcome = outcome
-        self.view.report([*self._settled.diagnostics, *outcome.diagnostics])
+        missed = [] if outcome.plan is None else _missed(outcome.plan, self._settled.state, self.request.targets)
+        self.view.report([*self._settled.diagnostics, *outcome.diagnostics, *missed])
         if outcome.plan is not None:
             plan = outcome.plan
             remember_plan_secrets(plan)
@@ -201,6 +203,23 @@ class Operation:
         self.view.applied(plan.mode, complete)
         self.view.outputs(result.outputs)
         return FINE if complete else FAILED
+
+
+def _missed(plan: Plan, state: State, targets: Sequence[str]) -> list[Diagnostic]:
+    """A warning for each targeted instance of a block that has instances, but not this one."""
+    from hythe.address import Address, parse_address, parse_target
+
+    out = []
+    for text in targets:
+        at = parse_target(text)
+        if not isinstance(at, Address) or at.mode != "managed" or at.key is None or str(at.block) in plan.deferred:
+            continue
+        known = {c.address for c in plan.changes} | state.instances.keys()
+        if text not in known and str(at) not in known:
+            there = [a for a in sorted(known) if parse_address(a).block == at.block]
+            hint = did_you_mean(str(at), there)
+            out.append(warning("Nothing to target", f"There is no instance {at}, so it makes no difference.{hint}"))
+    return out
 
 
 def _command() -> str:

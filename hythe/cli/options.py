@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
 from hythe.cli.arguments import INPUTS, usage_error
+from hythe.cli.context import fail
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
@@ -29,9 +30,33 @@ def duration(text: str) -> float:
     return sum(float(n) * _SECONDS[u] for n, u in _DURATION.findall(text))
 
 
+class _Switch(click.types.BoolParamType):
+    """true or false, as OpenTofu writes them, and what else says the same."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        """The value. Raises click.UsageError."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.UsageError:
+            name = param.opts[0] if param is not None else "the option"
+            usage_error(f'"{value}" is neither true nor false, as {name} wants: write {name}=true or {name}=false.')
+
+
+class _Count(click.IntRange):
+    """A whole number within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value. Raises click.UsageError."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.UsageError:
+            name = param.opts[0] if param is not None else "the option"
+            usage_error(f'"{value}" cannot be used: {name} is a whole number from {self.min} to {self.max}.')
+
+
 def switch(name: str, default: bool, help: str) -> Callable[[Function], Function]:
     """A flag that also takes a value: ``--name``, ``--name=false``."""
-    return click.option(name, type=bool, default=default, metavar="[=true|false]", help=help)
+    return click.option(name, type=_Switch(), default=default, metavar="[=true|false]", help=help)
 
 
 def stack(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -52,22 +77,32 @@ state_path = click.option("--state", "state_path", metavar="PATH", help="The sta
 compact = switch("--compact-warnings", False, "Warnings in one line each.")
 read_input = switch("--input", True, "Ask for what is missing.")
 parallelism = click.option(
-    "--parallelism", type=click.IntRange(1, 1000), default=DEFAULT_PARALLELISM, help="Operations at once."
+    "--parallelism", type=_Count(1, 1000), default=DEFAULT_PARALLELISM, help="Operations at once."
 )
 variables = stack(
     click.option("--var", "var", multiple=True, metavar="NAME=VALUE", help="A variable's value."),
     click.option("--var-file", "var_file", multiple=True, metavar="PATH", help="A file of variables."),
 )
+backend_variables = stack(
+    click.option("--var", multiple=True, expose_value=False, metavar="NAME=VALUE", help="A variable of the settings."),
+    click.option("--var-file", multiple=True, expose_value=False, metavar="PATH", help="A file of variables."),
+)
+"""For commands that plan nothing: what the backend block and encryption settings are made of."""
 locking = stack(
     switch("--lock", True, "Hold the state lock."),
     click.option(
         "--lock-timeout", type=duration, default="0s", metavar="DURATION", help="How long to wait for the lock."
     ),
 )
+targeting = stack(
+    click.option("--target", multiple=True, metavar="ADDRESS", help="Plan only this and what it needs."),
+    click.option("--target-file", multiple=True, metavar="PATH", help="A file of addresses for --target, one a line."),
+    click.option("--exclude", multiple=True, metavar="ADDRESS", help="Leave this and what needs it out."),
+    click.option("--exclude-file", multiple=True, metavar="PATH", help="A file of addresses for --exclude."),
+)
 planning = stack(
     variables,
-    click.option("--target", multiple=True, metavar="ADDRESS", help="Plan only this and what it needs."),
-    click.option("--exclude", multiple=True, metavar="ADDRESS", help="Leave this and what needs it out."),
+    targeting,
     click.option("--replace", multiple=True, metavar="ADDRESS", help="Replace this instance."),
     switch("--refresh", True, "Look at the world first."),
     switch("--refresh-only", False, "Only bring the state up to what exists."),
@@ -106,12 +141,29 @@ def inputs_now() -> tuple[tuple[str, str], ...]:
     return tuple(context.meta.get(INPUTS, ())) if context is not None else ()
 
 
+def _addresses(paths: Sequence[str]) -> list[str]:
+    """What files of addresses hold: one a line, and comments that begin with #. Raises DiagnosticError."""
+    found = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except (OSError, UnicodeDecodeError) as failure:
+            why = (failure.strerror if isinstance(failure, OSError) else None) or "it is not text in UTF-8"
+            raise fail("File not readable", f"{path} cannot be read: {why}.") from None
+        named = [line for line in lines if line and not line.startswith("#")]
+        if not named:
+            raise fail("No addresses", f"{path} names no address: without any, nothing would be left out.")
+        found += named
+    return found
+
+
 def plan_request(options: dict[str, Any], *, destroy: bool) -> PlanRequest:
     """Take the planning options out of a command's. Refuses those that exclude each other."""
     request = PlanRequest(
         inputs=inputs_in_order(),
-        targets=options.pop("target"),
-        excludes=options.pop("exclude"),
+        targets=(*options.pop("target"), *_addresses(options.pop("target_file"))),
+        excludes=(*options.pop("exclude"), *_addresses(options.pop("exclude_file"))),
         replace=options.pop("replace"),
         refresh=options.pop("refresh"),
         refresh_only=options.pop("refresh_only"),

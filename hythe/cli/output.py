@@ -19,6 +19,7 @@ from hythe.state.model import OutputState
 @options.json_output
 @options.switch("--raw", False, "The bare text of one output.")
 @options.show_sensitive
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -35,7 +36,7 @@ def command(
     """Show output values. --json and --raw give sensitive ones too."""
     if raw and (json or name is None):
         usage_error("--raw needs the name of one output, and excludes --json.")
-    outputs = Workspace(cli, state_path).read_state().outputs
+    outputs = Workspace(cli, state_path, to_be_there=True).read_state().outputs
     if name is not None:
         return _one(cli, name, _find(outputs, name), json=json, raw=raw)
     if json:
@@ -77,7 +78,7 @@ def _one(cli: Cli, name: str, output: OutputState, *, json: bool, raw: bool) -> 
             cli.report([fail("Unsupported value for raw output", text).diagnostics[0]])
             return FAILED
         shown = str(value).lower() if isinstance(value, bool) else value
-        cli.out.stream.write(format(shown, "f") if isinstance(shown, Decimal) else str(shown))
+        cli.out.put(format(shown, "f") if isinstance(shown, Decimal) else str(shown))
         return FINE
     from hythe.cli.views.outputs import render_value
 

@@ -52,6 +52,8 @@ def command(
         usage_error("--markdown and --json exclude each other.")
     if generated is not None and destroy:
         usage_error("--generate-config-out and --destroy exclude each other.")
+    if out is not None:
+        _check_out(cli, out)
     operation = Operation.open(cli, given, destroy=destroy)
     if markdown:
         operation.view = _MarkdownView(cli, show_sensitive=operation.show_sensitive)
@@ -102,6 +104,22 @@ def _plan_generating(operation: Operation, path: str) -> Plan | None:
 def has_changes(plan: Plan) -> bool:
     """Whether applying the plan would change anything, the state of a refresh included."""
     return not plan.is_empty or (plan.mode is Mode.REFRESH_ONLY and bool(plan.drift))
+
+
+def _check_out(cli: Cli, out: str) -> None:
+    """Refuse to write a plan over what is no plan: a slip of the hand must not cost a configuration or a state.
+
+    Raises DiagnosticError.
+    """
+    import os
+
+    from hythe.cli.planfile import is_plan_file
+
+    path = os.path.join(cli.root, os.path.expanduser(out))
+    # a device or a pipe, like /dev/null, is written to
+    if os.path.isfile(path) and os.path.getsize(path) and not is_plan_file(path):
+        text = f"{out} is there already, and it is no plan: it is not overwritten. Name another file."
+        raise fail("Plan file not written", text)
 
 
 def _save(cli: Cli, operation: Operation, plan: Plan, out: str) -> None:

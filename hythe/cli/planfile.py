@@ -11,6 +11,7 @@ a sealed document (see :mod:`hythe.state.encryption.sealing`) that holds all of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from hashlib import sha256
@@ -140,12 +141,20 @@ def decode_plan(data: bytes) -> Plan:
 
 
 def write_plan(plan: Plan, path: str, target: Target | None = None) -> None:
-    """Save a plan by atomic replace, readable only by its owner, sealed by ``target``. Raises DiagnosticError."""
+    """Save a plan by atomic replace, readable only by its owner, sealed by ``target``. Raises DiagnosticError.
+
+    What is no file, like /dev/null or a pipe, is written to, and stays.
+    """
     data = encode_plan(plan)
     if target is not None and target.seals:
         data = target.close(data, "plan", [("lineage", plan.lineage), ("serial", plan.serial)])[0] + b"\n"
+    path = os.path.realpath(path)
     try:
-        replace_file(path, data)
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            replace_file(path, data)
     except OSError as failure:
         raise fail("Plan not saved", f"The plan cannot be written to {path}: {failure.strerror}.") from None
 

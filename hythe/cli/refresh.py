@@ -14,8 +14,7 @@ from hythe.cli.context import Cli
 
 @click.command(cls=Command)
 @options.variables
-@click.option("--target", multiple=True, metavar="ADDRESS", help="Only this and what it needs.")
-@click.option("--exclude", multiple=True, metavar="ADDRESS", help="Leave this and what needs it out.")
+@options.targeting
 @options.switch("--fail-on-unknown", False, "An unreachable host is an error.")
 @options.parallelism
 @options.switch("--full", False, "Show everything: nothing grouped or folded.")

@@ -20,6 +20,7 @@ from hythe.state.model import State
 @options.json_output
 @options.switch("--full", False, "Show everything: nothing grouped or folded.")
 @options.show_sensitive
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -38,7 +39,7 @@ def command(
     from hythe.cli.planfile import is_plan_file
 
     form = "json" if json else form
-    workspace = Workspace(cli, path or state_path)
+    workspace = Workspace(cli, path or state_path, to_be_there=True)
     if path is not None and not os.path.exists(path):
         raise fail("File not found", f"There is no file {path}. It can be a saved plan or a state file.")
     if path is not None and is_plan_file(path):

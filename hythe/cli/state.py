@@ -67,6 +67,7 @@ def _below(text: str) -> Callable[[Address], bool]:
 @command.command("list")
 @click.argument("addresses", nargs=-1)
 @click.option("--id", "wanted_id", metavar="ID", help="Only the object with this id.")
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -74,7 +75,7 @@ def list_command(
     cli: Cli, *, addresses: tuple[str, ...], wanted_id: str | None, state_path: str | None, no_color: bool
 ) -> int:
     """List the objects in the state."""
-    state = Workspace(cli, state_path).read_state()
+    state = Workspace(cli, state_path, to_be_there=True).read_state()
     for address in selected(state, addresses):
         instance = state.instances[address]
         if wanted_id is None or wanted_id in (instance.id, *_known_ids(instance.attributes)):
@@ -92,6 +93,7 @@ def _known_ids(attributes: object) -> list[str]:
 @click.argument("address")
 @options.json_output
 @options.show_sensitive
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -99,7 +101,7 @@ def show_command(
     cli: Cli, *, address: str, json: bool, show_sensitive: bool, state_path: str | None, no_color: bool
 ) -> int:
     """Show one object as the state has it."""
-    workspace = Workspace(cli, state_path)
+    workspace = Workspace(cli, state_path, to_be_there=True)
     state = workspace.read_state()
     found = selected(state, (address,))
     if len(found) > 1:
@@ -122,6 +124,7 @@ def show_command(
 @click.argument("source")
 @click.argument("destination")
 @options.switch("--dry-run", False, "Only say what would be done.")
+@options.backend_variables
 @options.state_path
 @options.locking
 @options.no_color
@@ -144,12 +147,13 @@ def move_command(
     with Workspace(cli, state_path).locked("state mv", lock, lock_timeout) as store:
         loaded = store.read()
         names = moves(loaded.state, loaded.pending, source, destination)
-        for old, new in names.items():
-            cli.say(f"{'Would move' if dry_run else 'Move'} {old} to {new}")
-        if dry_run:
-            return FINE
-        loaded.pending = renamed_intents(loaded.pending, names)
-        raise_errors(store.write(loaded, renamed(loaded.state, names), "state mv"))
+        if not dry_run:
+            loaded.pending = renamed_intents(loaded.pending, names)
+            raise_errors(store.write(loaded, renamed(loaded.state, names), "state mv"))
+    for old, new in names.items():
+        cli.say(f"{'Would move' if dry_run else 'Move'} {old} to {new}")
+    if dry_run:
+        return FINE
     cli.say(f"Moved {len(names):,} {'object' if len(names) == 1 else 'objects'}.")
     return FINE
 
@@ -157,6 +161,7 @@ def move_command(
 @command.command("rm")
 @click.argument("addresses", nargs=-1, required=True)
 @options.switch("--dry-run", False, "Only say what would be done.")
+@options.backend_variables
 @options.state_path
 @options.locking
 @options.no_color
@@ -178,16 +183,18 @@ def remove_command(
         loaded = store.read()
         names = selected(loaded.state, addresses)
         refuse_pending(loaded.pending, names)
-        for name in names:
-            cli.say(f"{'Would forget' if dry_run else 'Forgot'} {name}")
-        if dry_run:
-            return FINE
-        raise_errors(store.write(loaded, forget(loaded.state, names), "state rm"))
+        if not dry_run:
+            raise_errors(store.write(loaded, forget(loaded.state, names), "state rm"))
+    for name in names:
+        cli.say(f"{'Would forget' if dry_run else 'Forgot'} {name}")
+    if dry_run:
+        return FINE
     cli.say(f"{len(names):,} {'object was' if len(names) == 1 else 'objects were'} forgotten; nothing was destroyed.")
     return FINE
 
 
 @command.command("pull")
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -195,17 +202,18 @@ def pull_command(cli: Cli, *, state_path: str | None, no_color: bool) -> int:
     """Print the state as it is stored, sensitive values included."""
     from hythe.state.codec import encode_snapshot
 
-    loaded = Workspace(cli, state_path).store.read()
+    loaded = Workspace(cli, state_path, to_be_there=True).store.read()
     if loaded.fresh:
         return FINE
     data, _ = encode_snapshot(loaded.state, loaded.pending)
-    cli.out.stream.write(data.decode())
+    cli.out.put(data.decode())
     return FINE
 
 
 @command.command("push")
 @click.argument("path")
-@options.switch("--force", False, "Even over another or a newer state.")
+@options.switch("--force", False, "Even over another or a newer state, and a file that was edited by hand.")
+@options.backend_variables
 @options.state_path
 @options.locking
 @options.no_color
@@ -214,11 +222,12 @@ def push_command(
     cli: Cli, *, path: str, force: bool, state_path: str | None, lock: bool, lock_timeout: float, no_color: bool
 ) -> int:
     """Store a state file (- for standard input) in place of the state. The old one is kept as a backup."""
-    from hythe.cli.state_edits import check_push, current_or_lost, read_snapshot
+    from hythe.cli.state_edits import check_push, current_or_lost, read_pushed
 
     data = sys.stdin.buffer.read() if path == "-" else _read(path)
-    snapshot = read_snapshot(data, path)
-    with Workspace(cli, state_path).locked("state push", lock, lock_timeout) as store:
+    workspace = Workspace(cli, state_path)
+    snapshot = read_pushed(data, "standard input" if path == "-" else path, workspace.registry, force=force)
+    with workspace.locked("state push", lock, lock_timeout) as store:
         loaded = current_or_lost(store, force=force)
         if not force:
             check_push(loaded, snapshot)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("check", cls=Command)
 @options.json_output
+@options.backend_variables
 @options.state_path
 @options.no_color
 @click.pass_obj
@@ -28,7 +29,7 @@ def command(cli: Cli, *, json: bool, state_path: str | None, no_color: bool) -> 
     """
     from hythe.state.check import check_backup, check_state
 
-    workspace = Workspace(cli, state_path)
+    workspace = Workspace(cli, state_path, to_be_there=True)
     loaded = workspace.store.read()
     found = [*check_state(loaded, workspace.registry), *check_backup(workspace.store.backend, loaded.state)]
     sound = not has_errors(found)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hythe.address import Address, AddressError, ModulePath, parse_address, parse_target
-from hythe.cli.context import fail
-from hythe.diagnostic import DiagnosticError
+from hythe.cli.context import fail, raise_errors
+from hythe.diagnostic import DiagnosticError, did_you_mean
 from hythe.state.model import Intent, State
 
 if TYPE_CHECKING:
+    from hythe.provider.registry import Registry
     from hythe.state.codec import Snapshot
     from hythe.state.store import Loaded, StateStore
 
@@ -48,12 +49,22 @@ def moves(state: State, pending: Sequence[Intent], source: str, destination: str
         assert not isinstance(new, Address)
         names = _module_moves(state, old, new)
     if not names:
-        raise fail("No such object in the state", f"The state has nothing at {source}.")
+        raise fail("No such object in the state", f"The state has nothing at {source}.{_meant(state, source, old)}")
     taken = sorted(set(names.values()) & (state.instances.keys() - names.keys()))
     if taken:
         raise fail("Address taken", f"The state has {', '.join(taken)} already. Forget it first with hythe state rm.")
     refuse_pending(pending, [*names, *names.values()])
     return names
+
+
+def _meant(state: State, source: str, old: ModulePath | Address) -> str:
+    """What may be meant by what the state has not, as a sentence with a leading space, or ''."""
+    if isinstance(old, Address) and old.key is None:
+        there = [text for text in state.instances if parse_address(text).block == old.block]
+        if there:
+            more = f" and {len(there) - 5:,} more" if len(there) > 5 else ""
+            return f" It has {', '.join(there[:5])}{more}: name one of them."
+    return did_you_mean(source, state.instances)
 
 
 def _resource_moves(state: State, old: Address, new: Address) -> dict[str, str]:
@@ -103,6 +114,37 @@ def read_snapshot(data: bytes, path: str) -> Snapshot:
             )
             raise fail("State is encrypted", text) from None
         raise fail("Not a state file", f"{path} cannot be stored: {failure.flaw.text}.") from None
+
+
+def read_pushed(data: bytes, path: str, registry: Registry, *, force: bool) -> Snapshot:
+    """The snapshot that is to be stored. ``force``: even one that was edited, if it is sound.
+
+    Raises DiagnosticError.
+    """
+    from hythe.state.check import check_state
+    from hythe.state.codec import BadSnapshot, decode_edited
+    from hythe.state.session import Loaded
+
+    try:
+        return read_snapshot(data, path)
+    except DiagnosticError:
+        try:
+            edited = decode_edited(data)
+        except BadSnapshot as failure:
+            if failure.flaw.sort == "foreign":
+                edited = None
+            else:
+                raise fail("Not a state file", f"{path} cannot be stored: {failure.flaw.text}.") from None
+        if edited is None:
+            raise
+    if not force:
+        text = (
+            f"{path} is whole, but its checksum does not fit: it was edited or formatted anew. If that was meant, "
+            "--force stores it, after a look whether it is sound. It also replaces a newer state, or another one."
+        )
+        raise fail("State was edited", text)
+    raise_errors(check_state(Loaded(edited.state, edited.pending), registry))
+    return edited
 
 
 def current_or_lost(store: StateStore, *, force: bool) -> Loaded:

@@ -28,6 +28,7 @@ _SHOWN = 10
 @options.switch("--force", False, "Do not ask, and restore even over another state.")
 @options.json_output
 @options.show_sensitive
+@options.backend_variables
 @options.state_path
 @options.locking
 @options.no_color
@@ -49,7 +50,7 @@ def command(
     """List the versions of the state that are kept, show one, or go back to one."""
     if shown is not None and restored is not None:
         usage_error("--show and --restore exclude each other.")
-    workspace = Workspace(cli, state_path)
+    workspace = Workspace(cli, state_path, to_be_there=restored is None)
     if restored is not None:
         if json:
             usage_error("--json does not go with --restore.")

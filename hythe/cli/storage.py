@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hythe.cli.context import raise_errors
+from hythe.cli.context import fail, raise_errors
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
 
 if TYPE_CHECKING:
     from hythe.cli.backends import Chosen
     from hythe.cli.workspace import Workspace
     from hythe.modules.config import Config
-    from hythe.state.backends.base import Storage
+    from hythe.state.backends.base import Backend, Storage
 
 CHANGED = "Backend configuration changed"
 
@@ -28,7 +28,11 @@ def open_storage(workspace: Workspace) -> Storage:
 
     cli = workspace.cli
     if workspace.given_state is not None:
-        return local.LocalStorage(os.path.join(cli.root, os.path.expanduser(workspace.given_state)))
+        path = os.path.join(cli.root, os.path.expanduser(workspace.given_state))
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            # it would be replaced by a file
+            raise fail("Not a state file", f"{workspace.given_state} is a device or a pipe. --state names a file.")
+        return local.LocalStorage(path)
     config, problems = workspace.peek()
     old = _remembered(cli.root)
     if config.settings.backend is None:
@@ -43,6 +47,15 @@ def open_storage(workspace: Workspace) -> Storage:
     refuse_change(workspace, config, old, new, storage)
     workspace.to_remember = lambda: _remember(cli.root, new)
     return storage
+
+
+def require_file(backend: Backend, given: str) -> None:
+    """Refuse a file named with --state that is not there. Raises DiagnosticError."""
+    paths = backend.paths
+    if paths is not None and not any(
+        map(os.path.lexists, (paths.state, paths.journal, paths.backup, paths.old_journal))
+    ):
+        raise fail("State file not found", f"There is no file {given}, which --state names.")
 
 
 def _remember(root: str, chosen: Chosen) -> None:
@@ -133,7 +146,8 @@ def stranded(workspace: Workspace, storage: Storage) -> list[tuple[str, int]]:
         backend = beside.backend(name)
         if storage.name == beside.name and storage.backend(name).where == backend.where:
             continue
-        loaded = workspace.store_in(backend).read()
+        # one that was copied elsewhere and then deleted is nobody's concern
+        loaded = workspace.store_in(backend).read(lost_is_fresh=True)
         if not loaded.state.is_empty or loaded.pending:
             out.append((name, len(loaded.state.instances) + len(loaded.state.deposed)))
     return out

@@ -12,6 +12,7 @@ from hythe.cli.workspace import Workspace
 
 
 @click.command(cls=Command)
+@options.backend_variables
 @options.json_output
 @options.compact
 @options.no_color

@@ -39,11 +39,17 @@ _COMMANDS = {"normal": "apply", "destroy": "destroy", "refresh-only": "refresh"}
 class Workspace:
     """One configuration's folder with the state of one workspace, ``name``. Opens things when they are first needed."""
 
-    def __init__(self, cli: Cli, state_path: str | None = None, *, encrypted: bool = True) -> None:
-        """``encrypted`` is off for those that look at no state, or at one that is nobody's."""
+    def __init__(
+        self, cli: Cli, state_path: str | None = None, *, encrypted: bool = True, to_be_there: bool = False
+    ) -> None:
+        """``encrypted`` is off for those that look at no state, or at one that is nobody's.
+
+        ``to_be_there``: the file that --state names is only read, so one that is not there is a mistake.
+        """
         self.cli = cli
         self.root = cli.root
         self.given_state = state_path
+        self._to_be_there = to_be_there
         self.values: Mapping[str, Value] | None = None
         """The root variables, once they are known."""
         self.from_plan = False
@@ -223,6 +229,10 @@ class Workspace:
         if self._store is None:
             name = self.name if self.given_state is None else DEFAULT_WORKSPACE
             self._store = self.store_in(self.storage.backend(name))
+            if self.given_state is not None and self._to_be_there:
+                from hythe.cli.storage import require_file
+
+                require_file(self._store.backend, self.given_state)
             if self.to_remember is not None:
                 # one that does not answer may be a mistake, and to mend that is no change of backend
                 self._store.on_read = self.to_remember
@@ -239,8 +249,11 @@ class Workspace:
     @contextmanager
     def locked(self, operation: str, lock: bool = True, timeout: float = 0.0) -> Iterator[StateStore]:
         """The store, nobody else writing meanwhile (unless ``lock`` is off). Raises DiagnosticError."""
+        from hythe.cli.waiting import told_to_wait
+
         store = self.store
-        held = store.lock(operation, timeout) if lock else nullcontext()
+        with told_to_wait(self.cli, timeout if lock else 0.0):
+            held = store.lock(operation, timeout) if lock else nullcontext()
         try:
             with held:
                 yield store

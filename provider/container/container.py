@@ -13,7 +13,7 @@ from hythe.provider.container.container_files import digests
 from hythe.provider.container.container_find import inspect_many, marked, observe_full, ours, read_many
 from hythe.provider.container.container_links import links, moved_reference
 from hythe.provider.container.container_make import never_started
-from hythe.provider.container.container_networks import recalled_ids, reconnect
+from hythe.provider.container.container_networks import linked_ids, recalled_ids, reconnect
 from hythe.provider.container.container_observe import UPDATABLE, refresh
 from hythe.provider.container.container_run import inspect, remove, settle, start, stop
 from hythe.provider.container.container_schema import ContainerData, ContainerModel
@@ -91,6 +91,10 @@ class Container(Kind):
     def equal(self, path: Path, before: Any, after: Any, old: Attributes, new: Attributes) -> bool:
         """Whether two values mean the same to the engine."""
         return container_hints.equal(path, before, after, old, new)
+
+    def linked(self, attributes: Attributes, seen: Attributes) -> Attributes:
+        """The ids of networks under what the blocks call these now, as when it is made."""
+        return attributes | linked_ids(attributes, seen)
 
     # -- one object ------------------------------------------------------------------------
 

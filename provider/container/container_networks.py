@@ -82,6 +82,16 @@ def recalled_ids(inspect: Inspect) -> dict[str, str]:
     return {key: identify(name, found[name]) if name in found else name for key, name in recall(inspect).items()}
 
 
+def linked_ids(attributes: Attributes, seen: Attributes) -> Attributes:
+    """``network_ids`` of an imported container, whose blocks have references where ``seen`` has names."""
+    ids = dict(attributes.get("network_ids") or {})
+    for block, before in zip(attributes.get("network") or [], seen.get("network") or [], strict=False):
+        given, name = block.get("network"), before.get("network")
+        if isinstance(given, Reference) and isinstance(given.id, str) and name in ids:
+            ids[given.id] = ids.pop(name)
+    return {"network_ids": ids} if ids else {}
+
+
 def observe_networks(inspect: Inspect) -> list[dict[str, Any]]:
     """``network`` blocks with raw names. The default network alone is what one gets without any."""
     found = endpoints(inspect)

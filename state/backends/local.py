@@ -83,8 +83,12 @@ class LocalBackend(Backend):
 
     def lock(self, operation: str, timeout: float) -> locking.Lock:
         """Take the lock. Raises DiagnosticError when another holds it."""
-        with contextlib.suppress(OSError):
-            self._disk.make_folder(os.path.dirname(self.path))
+        folder = os.path.dirname(self.path)
+        try:
+            self._disk.make_folder(folder)
+        except OSError as failure:
+            text = f"The folder {folder} for the state cannot be made: {failure.strerror or failure}."
+            raise DiagnosticError(error("State cannot be locked", text)) from failure
         return locking.acquire(self.lock_path, operation, timeout)
 
     def holder(self) -> locking.Holder | None:

@@ -14,6 +14,8 @@ Sources = Callable[[str], str | None]
 """The text of a file by the name that ranges carry, None when it cannot be had."""
 
 _MAX_LINES = 6
+_COMMAND = re.compile(r"`[^`\n]+`")
+_NO_BREAK = "\ue000"
 _PASSPHRASE = re.compile(r'(\bpassphrase"?\s*[=:]\s*")((?:[^"\\\n$]|\\.)+)')
 
 
@@ -115,8 +117,10 @@ class DiagnosticView:
             if paragraph.startswith((" ", "\t")) or len(paragraph) <= self.width - 4:
                 out.append(paragraph)
             else:
-                wrapped = textwrap.wrap(paragraph, self.width - 4, break_long_words=False, break_on_hyphens=False)
-                out += wrapped or [""]
+                # a command stays on one line, so that it can be copied
+                whole = _COMMAND.sub(lambda m: m[0].replace(" ", _NO_BREAK), paragraph)
+                wrapped = textwrap.wrap(whole, self.width - 4, break_long_words=False, break_on_hyphens=False)
+                out += [line.replace(_NO_BREAK, " ") for line in wrapped] or [""]
         return out
 
     def _place(self, range: Range | None, address: str | None) -> list[str]:

@@ -48,31 +48,39 @@ NO_PAINT = Paint(False)
 
 @dataclass(slots=True)
 class Terminal:
-    """One output stream. ``width`` is in columns; ``live`` when a person watches a terminal."""
+    """One output stream. ``width`` is in columns; ``live`` when a person watches a terminal.
+
+    ``broken`` is why something could not be written.
+    """
 
     stream: TextIO
     paint: Paint = field(default=NO_PAINT)
     width: int = DEFAULT_WIDTH
     live: bool = False
+    broken: BrokenPipeError | None = None
 
     def write(self, text: str) -> None:
         """Write text and a line feed. Raises BrokenPipeError when nobody reads any more."""
+        self.put(text + "\n")
+
+    def put(self, text: str) -> None:
+        """Write just this text. Raises BrokenPipeError when nobody reads any more."""
         try:
-            self.stream.write(text + "\n")
+            self.stream.write(text)
         except OSError as failure:
-            raise _unread(failure) from failure
+            raise self._unread(failure) from failure
 
     def flush(self) -> None:
         """Bring out what was written. Raises BrokenPipeError when nobody reads any more."""
         try:
             self.stream.flush()
         except OSError as failure:
-            raise _unread(failure) from failure
+            raise self._unread(failure) from failure
 
-
-def _unread(failure: OSError) -> BrokenPipeError:
-    """A closed terminal and a full disk are as good as a closed pipe: the work goes on without words."""
-    return BrokenPipeError(failure.errno, failure.strerror)
+    def _unread(self, failure: OSError) -> BrokenPipeError:
+        """A closed terminal and a full disk are as good as a closed pipe: the work goes on without words."""
+        self.broken = BrokenPipeError(failure.errno, failure.strerror)
+        return self.broken
 
 
 def open_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ, *, color: bool = True) -> Terminal:

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+import pytest
+
 STACK = """
 resource "network" "net" {
   name = "PREFIX-net"
@@ -160,8 +162,50 @@ resource "container" "c" {
     work.ok("import", "volume.v", f"{work.prefix}-old")
     work.ok("import", "network.n", f"{work.prefix}-net")
     work.ok("import", "container.c", f"{work.prefix}-c")
-    assert not [a for a in work.actions().values() if "delete" in a or "create" in a]
+    work.empty()
+    work.ok("destroy", "--auto-approve")
+    assert not any(work.everything().values())
+
+
+@pytest.mark.parametrize("block", [False, True], ids=["command", "block"])
+def test_what_was_forgotten_is_taken_in_again_as_the_same(workspace: Any, block: bool) -> None:
+    """What uses it is not replaced: its mark says that it is what it was."""
+    work = workspace
+    text = """
+resource "volume" "v" {
+  name = "PREFIX-v"
+}
+resource "network" "n" {
+  name = "PREFIX-n"
+}
+resource "container" "c" {
+  count   = 2
+  name    = "PREFIX-c${count.index}"
+  image   = "IMAGE"
+  command = ["sleep", "900"]
+  network {
+    network = network.n
+  }
+  mount {
+    volume = volume.v
+    target = "/data"
+  }
+}
+"""
+    objects = {"volume.v": "v", "network.n": "n", "container.c[0]": "c0"}
+    work.write(text)
     work.apply()
+    work.ok("state", "rm", *objects)
+    if block:
+        blocks = (f'import {{\n  to = {to}\n  id = "PREFIX-{name}"\n}}\n' for to, name in objects.items())
+        work.write(text + "".join(blocks))
+        assert "3 to import, 0 to add, 0 to change, 0 to replace" in work.ok("plan").out
+        work.ok("apply", "--auto-approve")
+        work.write(text)
+    else:
+        for to, name in objects.items():
+            work.ok("import", to, f"{work.prefix}-{name}")
+    work.empty()
     work.ok("destroy", "--auto-approve")
     assert not any(work.everything().values())
 

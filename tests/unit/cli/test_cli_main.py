@@ -54,7 +54,10 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["plna"], 'There is no command "plna". Did you mean "plan"?'),
         (["plan", "-detailed-exit-code"], 'There is no option --detailed-exit-code. Did you mean "detailed-exitcode"?'),
-        (["plan", "-parallelism=none"], "is not a valid int"),
+        (["plan", "-parallelism=none"], '"none" cannot be used: --parallelism is a whole number from 1 to 1000.'),
+        (["plan", "-refresh=maybe"], '"maybe" is neither true nor false, as --refresh wants'),
+        (["state", "mv", "value.a"], "hythe state mv --help tells"),
+        (["state", "push", "-frce", "x"], "hythe state push --help tells"),
         (["state", "lst"], 'hythe state has no subcommand "lst". Did you mean "list"?'),
         (["-chdir=/no/such/folder", "plan"], "Cannot work in /no/such/folder"),
         (["-frobnicate", "plan"], "There is no option -frobnicate"),
@@ -140,3 +143,27 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert done.stderr == b""
+
+
+COMMANDS_THAT_PRINT = [["--help"], ["version"], ["plan"], ["plan", "-json"], ["state", "pull"], ["output", "-json"]]
+
+
+@pytest.mark.parametrize("words", COMMANDS_THAT_PRINT, ids=" ".join)
+@pytest.mark.parametrize("where", ["closed", "nobody reads", "full"])
+def test_output_that_goes_nowhere(words: list[str], where: str, tmp_path: Path) -> None:
+    (tmp_path / "main.hcl").write_text('resource "value" "x" { input = 1 }\noutput "x" { value = value.x.output }\n')
+    assert main.run([f"--chdir={tmp_path}", "apply", "-auto-approve"]) == 0
+    to = {"closed": ">&-", "nobody reads": "| true", "full": "> /dev/full"}[where]
+    # whoever reads the pipe has ended when this begins
+    script = (
+        f'{{ sleep 0.2; "$@"; echo "code $?" >&2; }} {to}'
+        if where == "nobody reads"
+        else f'"$@" {to}; echo "code $?" >&2'
+    )
+    argv = ["sh", "-c", script, "sh", sys.executable, "-m", "hythe", *words]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.splitlines()[-1] == ("code 0" if where == "closed" else "code 1"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug in Hythe" not in done.stderr
+    assert ("could not be written: No space left on device" in done.stderr) == (where == "full")
+    assert not list(tmp_path.glob(".hythe/crash*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -168,6 +169,11 @@ class Shell:
 
     def apply(self, *words: str) -> int:
         return self("apply", "--auto-approve", *words)
+
+    def begin_anew(self) -> None:
+        """Remove the state with all that is left of those before."""
+        for path in self.folder.glob("hythe.state.json*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def clear(self) -> list[str]:
         """Files that hold the secret value or the passphrase in clear, the configuration apart."""
@@ -413,7 +419,7 @@ def test_key_programs(shell: Shell) -> None:
     program.write_text("#!/bin/sh\necho '{}'\n")
     assert shell("state", "list") == 1
     assert "of no use" in shell.said
-    (shell.folder / "hythe.state.json").unlink()
+    shell.begin_anew()
     program.write_text(f'#!/bin/sh\n[ "$1" = "a b" ] && echo {"ab" * 32}\n')
     assert shell.apply() == 0
     assert shell("state", "list") == 0
@@ -445,7 +451,7 @@ def test_what_the_page_shows_works(shell: Shell, monkeypatch: pytest.MonkeyPatch
     assert shell("state", "list") == 1
     monkeypatch.setenv("HYTHE_ENCRYPTION", inner + migrate)
     (shell.folder / "main.hcl").write_text(RESOURCE)
-    (shell.folder / "hythe.state.json").unlink()
+    shell.begin_anew()
     assert shell.apply() == 0
 
 

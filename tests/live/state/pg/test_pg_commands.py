@@ -187,6 +187,22 @@ def test_a_holder_that_was_stopped_overwrites_nothing(project: Project) -> None:
     assert len(first) <= 4, "it went on though its lock was lost"
 
 
+def test_a_lock_that_was_forced_open_is_told_by_that_name(project: Project) -> None:
+    """Also by a run that finds it out only with its last records."""
+    project.write(SLEEPER + 'output "x" {\n  value = command.nap.exit_code\n}\n')
+    apply = project.start("apply", "--auto-approve")
+    project.wait_for(lambda: project.lines() == ["begun"])
+    told = project.fails("force-unlock")
+    taken = told.partition("force-unlock ")[2].split("`")[0]
+    project.ok("force-unlock", "--force", taken)
+    (project.folder / "go").touch()
+    ran = project.end(apply)
+    assert ran.code == 1
+    said = " ".join(ran.text.split())
+    assert "State lock lost" in said
+    assert "What became of command.nap is recorded nowhere yet" in said
+
+
 def test_a_stopped_holder_that_has_only_the_snapshot_to_write(project: Project) -> None:
     """The lock is lost between the last record and the snapshot."""
     project.settings = '    lease = "1s"'
