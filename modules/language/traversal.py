@@ -26,6 +26,7 @@ from hythe.value import (
     Value,
     is_null,
     mark,
+    normalized,
     unmark,
 )
 
@@ -380,4 +381,4 @@ def _not_indexable(kind: Type, scope: Scope, source: tree.Source, node: tree.Nod
 
 def constant_of(node: tree.Literal) -> Code:
     """A literal."""
-    return constant(node.value)
+    return constant(normalized(node.value) if type(node.value) is str else node.value)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.syntax.tree import Source
+from hythe.value import normalized
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _BLANK = re.compile(r"(?:[ \t]+|\r(?=\n)|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)+")
@@ -91,13 +92,15 @@ class Cursor:
     def name(self) -> str | None:
         """Take an identifier if one is next."""
         found = name_at(self.text, self.pos)
-        if found is not None:
-            self.pos += len(found)
-        return found
+        if found is None:
+            return None
+        self.pos += len(found)
+        return normalized(found)
 
     def next_name(self) -> str | None:
         """The identifier that is next, not taken."""
-        return name_at(self.text, self.pos)
+        found = name_at(self.text, self.pos)
+        return None if found is None else normalized(found)
 
     def describe(self) -> str:
         """What is next, for messages."""

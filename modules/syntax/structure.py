@@ -7,6 +7,7 @@ import re
 from hythe.modules.syntax.expressions import ExpressionParser
 from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.tree import Attribute, Block, Body, Label, Literal, Template
+from hythe.value import normalized
 
 _TO_NEXT = re.compile(
     r'#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|"(?:[^"\\\n]|\\.)*"?|[^\S\n]+|[^\s"#/{}()\[\]]+|.', re.DOTALL
@@ -157,7 +158,8 @@ class StructureParser(ExpressionParser):
         if not isinstance(made, Template) or not all(isinstance(p, Literal) for p in made.parts):
             detail = "Labels are fixed text: interpolation is not possible in them."
             raise self.fail(start, self.pos, "Invalid string literal", detail)
-        return Label(start, self.pos, "".join(str(p.value) for p in made.parts if isinstance(p, Literal)))
+        text = "".join(str(p.value) for p in made.parts if isinstance(p, Literal))
+        return Label(start, self.pos, normalized(text))
 
     def _block_body(self, opening: int) -> Body:
         self.skip()
