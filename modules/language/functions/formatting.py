@@ -88,9 +88,10 @@ def formatlist(template: str, *args: Value) -> Value:
     undecided = False
     for index, arg in enumerate(args, start=1):
         count = _length(arg)
+        undecided = undecided or type(arg) is Unknown or (count is None and isinstance(arg, Set))
         if count is None:
-            undecided = undecided or type(arg) is Unknown or isinstance(arg, Set)
-        elif length < 0:
+            continue
+        if length < 0:
             length, chooser = count, index
         elif count != length:
             raise FunctionError(
