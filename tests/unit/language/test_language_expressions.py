@@ -60,6 +60,8 @@ def problem(source: str, /, *, template: bool = False, **scope: Any) -> tuple[st
         ("slice(tolist([1]), 0, 0) == tolist([])", False),
         ('"e\\u0301" == "\u00e9"', True),
         ('"${"e"}\\u0301" == "\u00e9"', True),
+        ('".5" + "-.5"', 0),
+        ('"1." * "+5"', 5),
         ('{ "e\\u0301" = true }.\u00e9', True),
         ('{ \u00e9 = true }["e\\u0301"]', True),
         ('{ e\u0301 = true }["\u00e9"]', True),
