@@ -113,6 +113,7 @@ class TemplateParser(Cursor):
                     self._no_lone_return(content)
                     ended, self.pos = self.pos, end.end()
                     if match[1]:
+                        _strip(pieces)  # first: what the marks take away is no indentation
                         _unindent(pieces)
                     made = self._assemble(pieces, start, self.pos, ended)
                     return replace(made, heredoc=True) if isinstance(made, Template) else made

@@ -114,6 +114,22 @@ def test_heredoc_indentation_follows_the_least_indented_line() -> None:
     assert [p.value for p in parsed.parts if isinstance(p, tree.Literal)] == ["a\n", "  b\n", "\n", "d\n"]
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        # what a marker takes away before a line's first sequence was its indentation: there is none left
+        ("<<-E\n  a\n    ${~ b ~}c\n  E\n", ["  a\n", "c\n"]),
+        # and a line that a marker joins to the one before begins none
+        ("<<-E\n  a ${b ~}\nc\n  E\n", ["a ", "c\n"]),
+        ("<<-E\n    a ${b}\n  c\n  E\n", ["  a ", "\n", "c\n"]),
+    ],
+)
+def test_strip_markers_come_before_indentation(text: str, parts: list[str]) -> None:
+    parsed = expression(text)
+    assert isinstance(parsed, tree.Template)
+    assert [p.value for p in parsed.parts if isinstance(p, tree.Literal)] == parts
+
+
 def test_strip_markers_eat_the_blanks_beside_them() -> None:
     parsed = expression('"a  ${~ x ~}  b"')
     assert isinstance(parsed, tree.Template)
