@@ -259,6 +259,21 @@ def test_json_form() -> None:
     assert isinstance(block.body.attributes["name"].expression, tree.Template)
 
 
+def test_json_may_be_a_list_of_objects() -> None:
+    text = '[{"locals": {"a": 1}}, {"output": {"o": {"value": "${local.a}"}}}, {}]'
+    parsed, found = syntax.parse_json(text, "main.hcl.json")
+    assert not found
+    assert [block.type for block in parsed.blocks] == ["locals", "output"]
+    assert syntax.parse_json("[]", "x.hcl.json")[1] == []
+    assert syntax.parse_json("[1]", "x.hcl.json")[1]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_json_has_no_such_numbers(text: str) -> None:
+    _, found = syntax.parse_json(f'{{"locals": {{"a": {text}}}}}', "x.hcl.json")
+    assert text in found[0].detail
+
+
 def test_bad_json_is_a_diagnostic() -> None:
     assert syntax.parse_json('{"a": ', "x.hcl.json")[1][0].summary == "Invalid JSON"
     assert syntax.parse_json("[" * 100_000, "x.hcl.json")[1][0].summary == "Invalid JSON"
