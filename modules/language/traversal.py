@@ -248,6 +248,8 @@ def get_index(value: Value, key: Value, scope: Scope, source: tree.Source, node:
         )
     if is_null(key):
         return _invalid(scope, source, node, "Can't use a null value as an indexing key.")
+    if type(key) is Unknown and key.type is ANY:
+        return Unknown(ANY)
     if type(value) is Unknown:
         return _unknown_element(value.type, key, scope, source, node)
     if isinstance(value, dict):

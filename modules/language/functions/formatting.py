@@ -88,7 +88,7 @@ def formatlist(template: str, *args: Value) -> Value:
     undecided = False
     for index, arg in enumerate(args, start=1):
         count = _length(arg)
-        undecided = undecided or type(arg) is Unknown or (count is None and isinstance(arg, Set))
+        undecided = undecided or _may_have_many(arg) or (count is None and isinstance(arg, Set))
         if count is None:
             continue
         if length < 0:
@@ -112,6 +112,10 @@ def formatlist(template: str, *args: Value) -> Value:
         except FunctionError as exc:
             raise FunctionError(f"error on format iteration {position}: {exc.message}", 0) from None
     return List(results, STRING)
+
+
+def _may_have_many(arg: Value) -> bool:
+    return type(arg) is Unknown and arg.type.name in ("any", "list", "set", "tuple")
 
 
 def _length(arg: Value) -> int | None:

@@ -88,6 +88,8 @@ def test_some_functions_know_more_than_their_arguments() -> None:
         ("sort", (("b", Unknown("string")),), [Unknown("string"), Unknown("string")]),
         ("sort", (Unknown("list(string)"),), Unknown("list(string)")),
         ("formatlist", ("%s%s", ("a", "b"), Unknown("tuple([string, string])")), Unknown("list(string)")),
+        ("formatlist", ("%s", Unknown("string")), [Unknown("string")]),
+        ("formatlist", ("%s", Unknown("list(string)")), Unknown("list(string)")),
         ("coalescelist", ((), Unknown("list(string)")), Unknown("any")),
     ],
 )

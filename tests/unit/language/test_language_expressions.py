@@ -210,6 +210,11 @@ def test_splat_of_a_secret_has_a_secret_in_it() -> None:
     assert ev("s[*]", s=Sensitive(7)) == {"$sensitive": [{"$sensitive": 7}]}
 
 
+def test_an_index_of_unknown_type_gives_what_is_unknown_altogether() -> None:
+    assert ev("s[i]", s=List(["a"], type_of("")), i=Unknown()) == {"$unknown": "any"}
+    assert ev("s[i]", s=List(["a"], type_of("")), i=Unknown("number")) == {"$unknown": "string"}
+
+
 def test_a_condition_is_checked_without_elements_too() -> None:
     none = List([], type_of(""))
     assert problem("[for x in s : x if 5]", s=none)[0] == "Invalid 'for' condition"
