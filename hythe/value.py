@@ -28,6 +28,15 @@ Value: TypeAlias = Any
 """Any language value as listed above."""
 
 
+def normalized(text: str) -> str:
+    """``text`` in Unicode's normal form C, as all strings of the language are."""
+    if text.isascii():
+        return text
+    import unicodedata
+
+    return unicodedata.normalize("NFC", text)
+
+
 _IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 

@@ -68,6 +68,8 @@ def decide(condition: Value, scope: Scope, source: tree.Source, node: tree.Node)
     condition, marks = unmark(condition)
     if type(condition) is bool:
         return condition, marks
+    if type(condition) is Unknown:
+        return None, marks  # of whatever type: only what is known is asked for more
     if is_null(condition):
         scope.report(
             source, node, "Null condition", "The condition value is null. Conditions must either be true or false."
@@ -78,7 +80,7 @@ def decide(condition: Value, scope: Scope, source: tree.Source, node: tree.Node)
     except conversions.ConversionError as exc:
         scope.report(source, node, "Incorrect condition type", f"The condition must be true or false: {exc.message}.")
         return None, marks
-    return (plain if type(plain) is bool else None), marks
+    return bool(plain), marks
 
 
 def _is_untyped_null(value: Value) -> bool:

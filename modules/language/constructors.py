@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run, constant
-from hythe.modules.language.iteration import Loop
+from hythe.modules.language.iteration import Condition, Loop
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
 from hythe.value import (
@@ -133,12 +131,10 @@ def compile_for(node: tree.For, compiler: Compiler) -> Code:
     key = None if node.key is None else compiler.compile(node.key).strict()
 
     def run(scope: Scope) -> Value:
-        iteration = loop.start(scope)
+        iteration = loop.start(scope, condition)
         if iteration is None:
             return Unknown(ANY)
         child, pairs, marks = iteration
-        if condition is not None and not pairs:
-            marks |= condition(loop.bind_unknown(scope))[1]
         if pairs is None:
             return mark(Unknown(ANY), marks)
         if key is None and condition is None:
@@ -162,9 +158,6 @@ def compile_for(node: tree.For, compiler: Compiler) -> Code:
         return collector.result()
 
     return Code(run)
-
-
-Condition = Callable[[Scope], tuple[bool | None, frozenset[str]]]
 
 
 def compile_condition(node: tree.For, compiler: Compiler) -> Condition | None:
@@ -256,6 +249,8 @@ class ObjectCollector(TupleCollector):
             try:
                 converted = conversions.convert(key, STRING)
             except conversions.ConversionError as exc:
+                if type(key) is Unknown:
+                    return None
                 detail = f"The key expression produced an invalid result: {exc.message}."
             else:
                 return converted if type(converted) is str else None
@@ -295,7 +290,7 @@ def compile_splat(node: tree.Splat, compiler: Compiler) -> Code:
         marks = _NO_MARKS
         if type(value) is Marked:
             value, marks = value.value, value.marks
-        return mark(_splat(value, each, scope, source, node), marks)
+        return mark(_splat(value, marks, each, scope, source, node), marks)
 
     return Code(run)
 
@@ -317,7 +312,9 @@ def _apply(each: Run, elements: list[Value], scope: Scope) -> list[Value]:
     return results
 
 
-def _splat(value: Value, each: Run, scope: Scope, source: tree.Source, node: tree.Splat) -> Value:
+def _splat(
+    value: Value, marks: frozenset[str], each: Run, scope: Scope, source: tree.Source, node: tree.Splat
+) -> Value:
     kind = types.type_of(value) if type(value) is Unknown or is_null(value) else None
     if kind is not None:
         if is_null(value):
@@ -331,20 +328,35 @@ def _splat(value: Value, each: Run, scope: Scope, source: tree.Source, node: tre
             )
         return _splat_unknown(kind, each, scope)
     if isinstance(value, (List, Set)):
-        results = _apply(each, list(value), scope)
-        element = _element_type(results) or types.type_of(_apply(each, [Unknown(value.element)], scope.discarding())[0])
-        return List(results, element)
+        results = _apply(each, list(value) or [Unknown(value.element)], scope)
+        element = _element_type(results, nested=_holds_splat(node.each))
+        if element is None:
+            detail = "The inner splat gives parts of different types, which no list can hold. Use a for expression."
+            return scope.report(source, node, "Invalid nested splat expressions", detail)
+        return List(results if value else (), element)
     if isinstance(value, (tuple, list)):
         return tuple(_apply(each, list(value), scope))
-    return tuple(_apply(each, [value], scope))
+    return (mark(_apply(each, [mark(value, marks)], scope)[0], marks),)
 
 
-def _element_type(results: list[Value]) -> Type | None:
+def _holds_splat(node: tree.Expression) -> bool:
+    while isinstance(node, (tree.GetAttr, tree.Index)):
+        node = node.source
+    return isinstance(node, tree.Splat)
+
+
+def _element_type(results: list[Value], *, nested: bool) -> Type | None:
+    """The type of a list's elements; None where they differ, as only those of a ``nested`` splat do."""
+    found = ANY
     for result in results:
         kind = types.type_of(unmark(result)[0])
-        if kind is not ANY:
-            return kind
-    return None
+        if found is ANY:
+            found = kind
+        elif kind is not ANY and kind is not found:
+            return None
+        if found is not ANY and not nested:
+            break
+    return found
 
 
 def _splat_unknown(kind: Type, each: Run, scope: Scope) -> Value:

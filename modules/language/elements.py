@@ -141,12 +141,10 @@ def _for(expr: tree.For, source: tree.Source, scope: Scope) -> Elements:
     condition = compile_condition(expr, compiler)
     value = compiler.compile(expr.value).strict()
     key = None if expr.key is None else compiler.compile(expr.key).strict()
-    iteration = loop.start(base)
+    iteration = loop.start(base, condition)
     if iteration is None:
         return Elements(Unknown(ANY), base.reads, {})
     child, pairs, marks = iteration
-    if condition is not None and not pairs:
-        marks |= condition(loop.bind_unknown(base))[1]
     if pairs is None:
         return Elements(mark(Unknown(ANY), marks), base.reads, {})
     collector = TupleCollector() if key is None else ObjectCollector(expr, source)

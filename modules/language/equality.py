@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from hythe.modules.language import types
-from hythe.value import Instance, List, Map, Null, Set, Unknown, Value, is_known, is_null
+from hythe.value import Instance, List, Map, Set, Unknown, Value, is_known, is_null
 
 ATOMS = frozenset({str, int, bool, Decimal})
 """Classes of known values that hold nothing and have no marks; two of one class are equal where Python says so."""
@@ -45,7 +45,10 @@ def _equals_unknown(a: Value, b: Value) -> bool | None:
 
 def _different_elements(a: Map | List | Set, b: Map | List | Set) -> bool:
     first, second = a.element, b.element
-    return first is not second and not (types.has_dynamic(first) or types.has_dynamic(second))
+    if first is second:
+        return False
+    # what nothing is in is of a settled type, even if nobody said of which
+    return not (a and b and (types.has_dynamic(first) or types.has_dynamic(second)))
 
 
 def _equal_dicts(a: dict[str, Value], b: dict[str, Value]) -> bool | None:
@@ -66,7 +69,7 @@ def _equal_dicts(a: dict[str, Value], b: dict[str, Value]) -> bool | None:
 
 
 def _equal_inside(a: Value, b: Value) -> bool | None:
-    if type(a) is Null and type(b) is Null and a.type is not b.type:
+    if is_null(a) and is_null(b) and types.type_of(a) is not types.type_of(b):
         return False  # part of the whole's type, which then differs
     return equals(a, b)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hythe.modules.language import types
 from hythe.modules.language.closure import Compiler
@@ -11,6 +11,8 @@ from hythe.modules.syntax import tree
 from hythe.value import ANY, Lazy, Marked, Set, Unknown, Value, is_null, mark
 
 Pairs = list[tuple[Value, Value]]
+Condition = Callable[[Scope], tuple[bool | None, frozenset[str]]]
+"""Whether an element is in (None: not known yet), and the marks of that answer."""
 
 _NO_MARKS: frozenset[str] = frozenset()
 _ITERABLE = ("list", "set", "map", "tuple", "object")
@@ -65,38 +67,48 @@ class Loop:
         self._value = value
         self._source = compiler.source
 
-    def start(self, scope: Scope) -> tuple[Scope, Pairs | None, frozenset[str]] | None:
+    def start(
+        self, scope: Scope, condition: Condition | None = None
+    ) -> tuple[Scope, Pairs | None, frozenset[str]] | None:
         """The scope of the body, the elements (None: not known yet) and the collection's marks.
 
-        None when the collection is in error.
+        None when the collection is in error. A ``condition`` is checked also where there are no elements to check it
+        with, unless even the collection's type is unknown; its marks are the result's where that is unknown.
         """
-        found = self.collect(scope)
+        found = self._collect(scope)
         if found is None:
             return None
-        pairs, marks = found
+        pairs, marks, typed = found
+        if condition is not None and typed and not pairs:
+            before = len(scope.diagnostics)
+            more = condition(self._bind_unknown(scope))[1]
+            if len(scope.diagnostics) > before:
+                return None
+            if pairs is None:
+                marks |= more
         child = scope.child({})
         if pairs and not child.spend(len(pairs), self._source, self._node):
             return None
         return child, pairs, marks
 
-    def collect(self, scope: Scope) -> tuple[Pairs | None, frozenset[str]] | None:
-        """The elements (None: not known yet) and the collection's marks; None when in error."""
+    def _collect(self, scope: Scope) -> tuple[Pairs | None, frozenset[str], bool] | None:
+        """The elements (None: not known yet), the collection's marks, whether its type is known; None when in error."""
         value = self._collection(scope)
         if type(value) is tuple:
-            return list(enumerate(value)), _NO_MARKS
+            return list(enumerate(value)), _NO_MARKS, True
         if isinstance(value, Lazy):
             pairs = lazy_pairs(value)
             if pairs is not None:
-                return pairs, _NO_MARKS
+                return pairs, _NO_MARKS, True
             value = value.force(scope.reads)
         marks = _NO_MARKS
         if type(value) is Marked:
             value, marks = value.value, value.marks
         pairs = pairs_of(value)
         if pairs is not None:
-            return pairs, marks
+            return pairs, marks, True
         if type(value) is Unknown and iterable_type(value):
-            return None, marks
+            return None, marks, value.type is not ANY
         self._report(value, scope)
         return None
 
@@ -130,7 +142,7 @@ class Loop:
                 names[value_name] = value
                 yield key
 
-    def bind_unknown(self, scope: Scope) -> Scope:
+    def _bind_unknown(self, scope: Scope) -> Scope:
         """A scope in which key and element are unknown, to check what does not depend on them."""
         names: dict[str, Value] = {self._value: Unknown(ANY)}
         if self._key is not None:

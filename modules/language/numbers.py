@@ -43,7 +43,7 @@ def parse_number(text: str) -> int | Decimal:
     """
     if _NUMBER.fullmatch(text) is None:
         raise ValueError("not a number")
-    if len(text) < 4_000 and (text.isdigit() or text[1:].isdigit()):
+    if len(text) < 4_000 and text.lstrip("+-").isdigit():
         return int(text)
     try:
         return canonical(WIDE.create_decimal(text))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, DecimalException, InvalidOperation
 from typing import Any
 
-from hythe.modules.language import conversions
+from hythe.modules.language import conversions, types
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.equality import ATOMS, equals
 from hythe.modules.language.numbers import INEXACT, WIDE, canonical
@@ -244,7 +244,7 @@ def _logic(node: tree.Binary, left: Run, right: Run, source: tree.Source) -> Run
 def _logic_operand(
     value: Value, side: str, scope: Scope, source: tree.Source, node: tree.Node, allow_null: bool = False
 ) -> Value:
-    if type(value) is bool or (allow_null and is_null(value)):
+    if type(value) is bool or (allow_null and is_null(value) and types.convertible(types.type_of(value), BOOL)):
         return value
     return _operand(value, BOOL, side, scope, source, node)
 

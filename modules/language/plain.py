@@ -19,6 +19,7 @@ from hythe.value import (
     Set,
     Unknown,
     Value,
+    normalized,
     number,
 )
 
@@ -31,7 +32,9 @@ def from_python(value: object) -> Value:
     A float means the number that it prints as. What is a language value already stays as it is.
     Raises TypeError for anything else.
     """
-    if value is None or isinstance(value, (str, bool, int, *_OWN)):
+    if isinstance(value, str):
+        return normalized(value)
+    if value is None or isinstance(value, (bool, int, *_OWN)):
         return value
     if isinstance(value, float):
         return number(Decimal(repr(value)))
@@ -40,7 +43,7 @@ def from_python(value: object) -> Value:
     if isinstance(value, Marked):
         return Marked(from_python(value.value), value.marks)
     if isinstance(value, Mapping):
-        return {str(key): from_python(item) for key, item in value.items()}
+        return {normalized(str(key)): from_python(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(from_python(item) for item in value)
     if isinstance(value, (set, frozenset)):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hythe.diagnostic import Range
 from hythe.modules.syntax import tree
+from hythe.value import normalized
 
 Step = str | int | None
 """An attribute name or literal key; None for a key that only evaluation can tell."""
@@ -72,7 +73,7 @@ def literal_key(node: tree.Expression) -> Step:
     if isinstance(node, tree.Literal) and type(node.value) in (str, int):
         return node.value  # type: ignore[return-value]
     if isinstance(node, tree.Template) and all(isinstance(p, tree.Literal) for p in node.parts):
-        return "".join(str(p.value) for p in node.parts if isinstance(p, tree.Literal))
+        return normalized("".join(str(p.value) for p in node.parts if isinstance(p, tree.Literal)))
     return None
 
 

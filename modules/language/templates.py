@@ -9,7 +9,7 @@ from hythe.modules.language.closure import Code, Compiler, constant
 from hythe.modules.language.iteration import Loop
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
-from hythe.value import STRING, Marked, Unknown, Value, is_null, mark, unmark
+from hythe.value import STRING, Marked, Unknown, Value, is_null, mark, normalized, unmark
 
 MAX_LENGTH = 1 << 28
 """Longest text that a template makes, in characters."""
@@ -22,7 +22,7 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
     """The parts converted to strings and joined."""
     parts = [compiler.compile(part) for part in node.parts]
     if all(part.constant and type(part.value) is str for part in parts):
-        return constant("".join(part.value for part in parts))
+        return constant(normalized("".join(part.value for part in parts)))
     source = compiler.source
     literals = [part.value if part.constant and type(part.value) is str else "" for part in parts]
     holes = tuple(
@@ -51,7 +51,11 @@ def compile_template(node: tree.Template, compiler: Compiler) -> Code:
             texts[index] = value
         if not known:
             return mark(Unknown(STRING), marks)
-        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
+        if sum(map(len, texts)) > MAX_LENGTH:
+            return mark(_too_long(scope, source, node), marks)
+        text = "".join(texts)
+        if not text.isascii():
+            text = normalized(text)
         return mark(text, marks) if marks else text
 
     return Code(run, pure=all(part.pure for part in parts))
@@ -120,7 +124,8 @@ def compile_template_for(node: tree.TemplateFor, compiler: Compiler) -> Code:
                 known = False
         if not known:
             return mark(Unknown(STRING), marks)
-        text = "".join(texts) if sum(map(len, texts)) <= MAX_LENGTH else _too_long(scope, source, node)
-        return mark(text, marks)
+        if sum(map(len, texts)) > MAX_LENGTH:
+            return mark(_too_long(scope, source, node), marks)
+        return mark(normalized("".join(texts)), marks)
 
     return Code(run)

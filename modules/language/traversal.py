@@ -25,6 +25,7 @@ from hythe.value import (
     Value,
     is_null,
     mark,
+    normalized,
     unmark,
 )
 
@@ -255,6 +256,8 @@ def get_index(value: Value, key: Value, scope: Scope, source: tree.Source, node:
         )
     if is_null(key):
         return _invalid(scope, source, node, "Can't use a null value as an indexing key.")
+    if type(key) is Unknown and key.type is ANY:
+        return Unknown(ANY)
     if type(value) is Unknown:
         return _unknown_element(value.type, key, scope, source, node)
     if isinstance(value, dict):
@@ -388,4 +391,4 @@ def _not_indexable(kind: Type, scope: Scope, source: tree.Source, node: tree.Nod
 
 def constant_of(node: tree.Literal) -> Code:
     """A literal."""
-    return constant(node.value)
+    return constant(normalized(node.value) if type(node.value) is str else node.value)

@@ -15,7 +15,7 @@ _NEEDS = {
     "list": "The list type constructor requires one argument specifying the element type.",
     "set": "The set type constructor requires one argument specifying the element type.",
     "map": "The map type constructor requires one argument specifying the element type.",
-    "object": "The object type constructor requires one argument specifying the attribute types as a map.",
+    "object": "The object type constructor requires one argument specifying the attribute types and values as a map.",
     "tuple": "The tuple type constructor requires one argument specifying the element types as a list.",
 }
 _KEYWORDS = (*_PRIMITIVES, *_NEEDS, "any")
@@ -60,10 +60,10 @@ class _TypeReader:
 
     def read(self, expr: tree.Expression) -> Type:
         """Any type expression."""
-        if isinstance(expr, tree.Parentheses):
-            return self.read(expr.inner)
         if isinstance(expr, tree.Variable):
-            return self._keyword(expr)
+            return self._keyword(expr, expr.name)
+        if isinstance(expr, tree.Literal) and (expr.value is None or type(expr.value) is bool):
+            return self._keyword(expr, "null" if expr.value is None else str(expr.value).lower())
         if isinstance(expr, tree.Call):
             return self._call(expr)
         return self.fail(
@@ -72,8 +72,7 @@ class _TypeReader:
             "or a complex type constructor call, like list(string).",
         )
 
-    def _keyword(self, expr: tree.Variable) -> Type:
-        name = expr.name
+    def _keyword(self, expr: tree.Expression, name: str) -> Type:
         if name in _PRIMITIVES:
             return _PRIMITIVES[name]
         if name == "any":
@@ -85,8 +84,6 @@ class _TypeReader:
             )
         if name in _NEEDS:
             return self.fail(expr, _NEEDS[name])
-        if name == "optional":
-            return self.fail(expr, 'The keyword "optional" is valid only for the attributes of an object type.')
         return self.fail(
             expr, f'The keyword "{name}" is not a valid type specification.{did_you_mean(name, _KEYWORDS)}'
         )
@@ -98,11 +95,11 @@ class _TypeReader:
         if name == "any":
             return self.fail(expr, 'Type constraint keyword "any" does not expect arguments.')
         if name == "optional":
-            return self.fail(expr, 'The keyword "optional" is valid only for the attributes of an object type.')
+            return self.fail(expr, 'Keyword "optional" is valid only as a modifier for object type attributes.')
         if name not in _NEEDS:
             hint = did_you_mean(name, _KEYWORDS)
             return self.fail(expr, f'Keyword "{name}" is not a valid type constructor.{hint}')
-        if len(expr.args) != 1 or expr.expand:
+        if len(expr.args) != 1:
             return self.fail(expr, _NEEDS[name])
         argument = expr.args[0]
         if name == "object":
@@ -127,7 +124,7 @@ class _TypeReader:
             if name is None:
                 self.fail(key, "Object constructor map keys must be attribute names.")
             elif name in attributes:
-                self.fail(key, f'The attribute "{name}" is given twice.')
+                self.fail(key, f'Object constructor map keys must be unique. "{name}" is given twice.')
             elif isinstance(value, tree.Call) and value.name == "optional":
                 attributes[name], optional[name] = self._optional(value)
             else:
@@ -138,20 +135,28 @@ class _TypeReader:
         if not self._constraint:
             self.fail(call, "Optional attribute modifier is only for type constraints, not for exact types.")
             return ANY, None
-        if len(call.args) not in (1, 2) or call.expand:
-            self.fail(
-                call, "The optional modifier takes the attribute's type, and maybe the default as a second argument."
-            )
-            return ANY, None
+        if not call.args:
+            return self.fail(call, "Optional attribute modifier requires the attribute type as its argument."), None
+        if len(call.args) > 2:
+            expected = "at most two arguments: the attribute type, and a default value"
+            return self.fail(call, f"Optional attribute modifier expects {expected}."), None
+        default = self._constant(call.args[1]) if len(call.args) == 2 else None
         kind = self.read(call.args[0])
-        return kind, (self._default(call.args[1], kind) if len(call.args) == 2 else None)
+        return kind, (None if is_null(default) else self._default(call.args[1], default, kind))
 
-    def _default(self, expr: tree.Expression, kind: Type) -> Value:
-        scope = Scope({})
-        value = compile_expression(expr, self._source).evaluate(scope)
-        self.diagnostics += scope.diagnostics
-        if scope.diagnostics or is_null(value):
+    def _constant(self, expr: tree.Expression) -> Value:
+        """The value of a default, None with a diagnostic where it has none."""
+        compiled = compile_expression(expr, self._source)
+        if compiled.references:
+            place = compiled.references[0].range
+            self.diagnostics.append(error("Variables not allowed", "Variables may not be used here.", place))
             return None
+        scope = Scope({})
+        value = compiled.evaluate(scope)
+        self.diagnostics += scope.diagnostics
+        return None if scope.diagnostics else value
+
+    def _default(self, expr: tree.Expression, value: Value, kind: Type) -> Value:
         try:
             return conversions.convert(value, kind)
         except conversions.ConversionError as exc:
@@ -159,7 +164,7 @@ class _TypeReader:
             self.diagnostics.append(
                 error(
                     "Invalid default value for optional attribute",
-                    f"This default value is not compatible with the attribute's type: {place}{exc.message}.",
+                    f"This default value is not compatible with the attribute's type constraint: {place}{exc.message}.",
                     self._source.range(expr.start, expr.end),
                 )
             )

@@ -75,7 +75,7 @@ def parse_expression(text: str, filename: str) -> tuple[Expression | None, Sourc
         parser.skip()
         if parser.pos < parser.end:
             detail = f"The expression ends here, and {parser.describe()} follows."
-            raise parser.fail(parser.pos, parser.pos + 1, "Extra characters after expression", detail)
+            raise parser.unexpected("Extra characters after expression", detail)
     except SyntaxFailure:
         made = None
     return made, parser.source, found

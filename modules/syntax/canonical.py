@@ -9,6 +9,7 @@ neighbouring lines are aligned.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +27,6 @@ _BEFORE_OPERAND = frozenset(
     {"", "(", "{", "[", "=", ":", ",", "?", "+", "*", "/", "%", "-", "==", "!=", ">", ">=", "<", "<=", "&&", "||", "!"}
 )
 _ELEMENT_TYPES = frozenset({"list", "map", "set"})
-_PLAIN_TYPES = frozenset({"string", "number", "bool", "any"})
 
 
 @dataclass(slots=True)
@@ -59,8 +59,7 @@ def format_text(text: str, body: Body | None) -> str:
         _space(line.assigned)
     _align(lines, "assigned", ("lead",))
     _align(lines, "comment", ("lead", "assigned"))
-    start = "\ufeff" if text.startswith("\ufeff") else ""
-    return start + "".join(" " * p.spaces + p.token.text for line in lines for p in line.pieces())
+    return "".join(" " * p.spaces + p.token.text for line in lines for p in line.pieces())
 
 
 # -- lines and cells ------------------------------------------------------------------------------
@@ -90,13 +89,20 @@ def _net(pieces: Sequence[_Piece]) -> int:
     return sum(_change(p.token) for p in pieces)
 
 
+def _net_before_heredoc(pieces: Sequence[_Piece]) -> int:
+    return _net(list(itertools.takewhile(lambda piece: piece.token.kind != t.OPEN_HEREDOC, pieces)))
+
+
 def _indent(lines: Sequence[_Line]) -> None:
-    """A line that opens brackets, however many, moves those after it in by one step, up to where they are closed."""
+    """A line that opens brackets, however many, moves those after it in by one step, up to where they are closed.
+
+    Those that a heredoc opens on its first line do not count, as in the style that is followed here.
+    """
     opened: list[int] = []
     for line in lines:
         if not line.lead or line.lead[0].token.kind == t.NEWLINE:
             continue
-        net = _net(line.lead) + _net(line.assigned)
+        net = _net_before_heredoc(line.lead) + _net_before_heredoc(line.assigned)
         closed = -net
         while closed > 0 and opened:
             last = opened.pop()
@@ -238,10 +244,10 @@ def _as_type(value: list[Token]) -> list[Token]:
     if kinds != [t.OPEN_QUOTE, t.QUOTED, t.CLOSE_QUOTE]:
         return value
     name, start = value[1].text, value[0].start
-    if name in _PLAIN_TYPES:
+    if name == "string":
         return [Token(t.NAME_TOKEN, name, start)]
-    # in the days of quotes these were of strings
-    return _of(name, "string", start) if name in _ELEMENT_TYPES else value
+    # in the days of quotes these were of strings, and there were no others
+    return _of(name, "string", start) if name in ("list", "map") else value
 
 
 def _of(name: str, element: str, start: int) -> list[Token]:
@@ -254,8 +260,6 @@ def _unwrapped(value: list[Token]) -> list[Token]:
     kinds = [token.kind for token in value]
     if kinds[:2] != [t.OPEN_QUOTE, t.INTERPOLATION] or kinds[-2:] != [t.SEQUENCE_END, t.CLOSE_QUOTE] or len(value) < 5:
         return value
-    if "~" in value[1].text + value[-2].text:
-        return value
     inner, quotes = value[2:-2], 0
     for token in inner:
         quotes += {t.OPEN_QUOTE: 1, t.CLOSE_QUOTE: -1}.get(token.kind, 0)
@@ -263,12 +267,16 @@ def _unwrapped(value: list[Token]) -> list[Token]:
             return value
     while inner and inner[0].kind == t.NEWLINE:
         inner = inner[1:]
+    after: list[Token] = []
     while inner and inner[-1].kind == t.NEWLINE:
-        inner = inner[:-1]
+        inner, after = inner[:-1], inner[-1:]
     inner = _unwrapped_inside(inner)
-    if any("\n" in token.text for token in inner) and not (inner[0].kind == "(" and inner[-1].kind == ")"):
-        return [Token("(", "(", value[0].start), *inner, Token(")", ")", value[-1].start)]
-    return inner
+    lines = any(token.kind == t.NEWLINE or (token.kind == t.COMMENT and "\n" in token.text) for token in inner)
+    if not lines or (inner[0].kind == "(" and inner[-1].kind == ")"):
+        return inner
+    # a heredoc's end must be alone on its line
+    after = after if inner[-1].kind == t.CLOSE_HEREDOC else []
+    return [Token("(", "(", value[0].start), *inner, *after, Token(")", ")", value[-1].start)]
 
 
 def _unwrapped_inside(value: list[Token]) -> list[Token]:

@@ -30,7 +30,7 @@ _LEVELS = (("||",), ("&&",), ("==", "!="), (">=", "<=", ">", "<"), ("+", "-"), (
 _LEVEL = {op: level for level, ops in enumerate(_LEVELS) for op in ops}
 _NUMBER = re.compile(r"\d(?:[\d.]*\d)?(?:[eE][+-]?\d+)?(?:[\d.]*\d)?")
 _VALID_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_INDEX = re.compile(r"\d+")
+_INDEX = re.compile(r"\d+(?:\.\d+)?")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 MAX_EXPONENT = 5_000
 MAX_NUMBER = 4_000
@@ -54,7 +54,7 @@ class ExpressionParser(TemplateParser):
                 detail = (
                     f"A conditional reads: condition ? value : other. A : was expected, and {self.describe()} found."
                 )
-                raise self.fail(self.pos, self.pos + 1, "Missing false expression in conditional", detail)
+                raise self.unexpected("Missing false expression in conditional", detail)
             self.skip()
             otherwise = self.expression()
             return Conditional(condition.start, otherwise.end, condition, then, otherwise)
@@ -77,10 +77,9 @@ class ExpressionParser(TemplateParser):
         two = self.peek(2)
         op = two if two in _LEVEL else two[:1]
         level = _LEVEL.get(op)
-        if level is None or two == "%{":
+        if level is None:
             if op and op in "&|":
-                detail = f"There is no operator {op}: use {op * 2} for logic."
-                raise self.fail(self.pos, self.pos + 1, "Unsupported operator", detail)
+                raise self.unexpected("Unsupported operator", "")
             return None
         return (op, level) if level >= least else None
 
@@ -120,20 +119,26 @@ class ExpressionParser(TemplateParser):
 
     def _after_dot(self, source: Expression) -> Expression:
         self.skip()
-        start = self.pos
         name = self.name()
         if name is not None:
             return GetAttr(source.start, self.pos, source, name)
-        digits = _INDEX.match(self.text, self.pos)
-        if digits is not None:
-            self.pos = digits.end()
-            return GetAttr(source.start, self.pos, source, self._place(digits.group(), start))
+        place = self._place()
+        if place is not None:
+            return GetAttr(source.start, self.pos, source, place)
         if self.accept("*"):
             return self._attribute_splat(source)
-        raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
+        raise self.unexpected("Invalid attribute name", "An attribute name is needed after a dot.")
 
-    def _place(self, digits: str, start: int) -> int:
-        """A legacy index."""
+    def _place(self) -> int | None:
+        """Take a legacy index if one is next: a number after a dot."""
+        match = _INDEX.match(self.text, self.pos)
+        if match is None:
+            return None
+        start, digits = self.pos, match.group()
+        self.pos = match.end()
+        if "." in digits:
+            detail = f"Two legacy indices in a row read as the number {digits}: write [{digits.replace('.', '][')}]."
+            raise self.fail(start, self.pos, "Invalid legacy index syntax", detail)
         if len(digits) > 18:
             raise self.fail(start, self.pos, "Invalid legacy index", "No collection is that long.")
         return int(digits)
@@ -141,55 +146,45 @@ class ExpressionParser(TemplateParser):
     def _attribute_splat(self, source: Expression) -> Expression:
         """``.*``: names only belong to each element; an index belongs to the result."""
         each: Expression = SplatItem(self.pos, self.pos)
-        while self.peek() == "." and self.peek(3) != "...":
+        while True:
+            end = self.pos
+            self.skip()
+            if self.peek() != "." or self.peek(3) == "...":
+                self.pos = end
+                return Splat(source.start, end, source, each, full=False)
             self.pos += 1
-            start = self.pos
+            self.skip()
             if self.peek() == "*":
                 detail = "A splat inside an attribute-only splat is not allowed: use [*]."
-                raise self.fail(start, start + 1, "Nested splat expression not allowed", detail)
+                raise self.unexpected("Nested splat expression not allowed", detail)
             name = self.name()
-            digits = _INDEX.match(self.text, self.pos) if name is None else None
-            if digits is not None and re.match(r"\.\d", self.text[digits.end() : digits.end() + 2]):
-                detail = "Two legacy indices in a row are not possible here: use [ ] for them."
-                raise self.fail(start - 1, digits.end(), "Invalid legacy index syntax", detail)
-            if name is None and digits is None:
-                raise self.fail(start, start + 1, "Invalid attribute name", "An attribute name is needed after a dot.")
-            if digits is not None:
-                self.pos = digits.end()
-            each = GetAttr(each.start, self.pos, each, name if name is not None else self._place(digits.group(), start))  # type: ignore[union-attr]
-        return Splat(source.start, self.pos, source, each, full=False)
+            step = name if name is not None else self._place()
+            if step is None:
+                raise self.unexpected("Invalid attribute name", "An attribute name is needed after a dot.")
+            each = GetAttr(each.start, self.pos, each, step)
 
     def _index(self, source: Expression) -> Expression:
-        opening = self.pos
         self.pos += 1
+        self.skip()
+        if self.accept("*"):
+            self.skip()
+            if self.accept("]"):
+                return self._full_splat(source)
+            detail = f"A ] was expected after the star, and {self.describe()} found."
+            raise self.unexpected("Missing close bracket on splat index", detail)
         with self.within(newlines=False):
             self.skip()
-            star = self.pos
-            if self.accept("*"):
-                self.skip()
-                if self.accept("]"):
-                    return self._full_splat(source)
-                self.pos = star
-            key = self._needed("Missing expression", "A key is needed between the brackets.")
+            key = self.expression()
             self.skip()
             if not self.accept("]"):
                 detail = f"A ] was expected to close the index, and {self.describe()} found."
-                raise self.fail(opening, self.pos, "Missing close bracket on index", detail)
+                raise self.unexpected("Missing close bracket on index", detail)
         return Index(source.start, self.pos, source, key)
 
     def _full_splat(self, source: Expression) -> Expression:
-        self.newlines.append(self.newlines[-2])
-        try:
-            with self.nested(self.pos):
-                each = self._traversals(SplatItem(self.pos, self.pos))
-        finally:
-            self.newlines.pop()
+        with self.nested(self.pos):
+            each = self._traversals(SplatItem(self.pos, self.pos))
         return Splat(source.start, self.pos, source, each, full=True)
-
-    def _needed(self, summary: str, detail: str) -> Expression:
-        if self.pos >= self.end:
-            raise self.fail(self.pos, self.pos, summary, detail)
-        return self.expression()
 
     # -- terms ----------------------------------------------------------------------------------
 
@@ -212,7 +207,7 @@ class ExpressionParser(TemplateParser):
         if name is not None:
             return self._named(name, start)
         detail = f"An expression was expected here, and {self.describe()} found."
-        raise self.fail(start, start + 1, "Invalid expression", detail)
+        raise self.unexpected("Invalid expression" if char else "Missing expression", detail)
 
     def _parentheses(self) -> Expression:
         start = self.pos
@@ -223,7 +218,7 @@ class ExpressionParser(TemplateParser):
             self.skip()
             if not self.accept(")"):
                 detail = f"A ) was expected to close the parentheses, and {self.describe()} found."
-                raise self.fail(self.pos, self.pos + 1, "Unbalanced parentheses", detail)
+                raise self.unexpected("Unbalanced parentheses", detail)
         return Parentheses(start, self.pos, inner)
 
     def _number(self) -> Expression:
@@ -245,22 +240,23 @@ class ExpressionParser(TemplateParser):
         return Literal(start, self.pos, number(int(text) if text.isdigit() else value))
 
     def _named(self, name: str, start: int) -> Expression:
-        if name in _WORDS:
-            return Literal(start, self.pos, _WORDS[name])
         after = self.pos
         self.skip()
+        if name in _WORDS and self.peek() != "(":
+            self.pos = after
+            return Literal(start, after, _WORDS[name])
         while self.accept("::"):
             self.skip()
             more = self.name()
             if more is None:
                 detail = "A name is needed after ::."
-                raise self.fail(self.pos, self.pos + 1, "Invalid function name", detail)
+                raise self.unexpected("Missing function name", detail)
             name, after = f"{name}::{more}", self.pos
             self.skip()
         if self.peek() == "(":
             return self._call(name, start, after)
         if "::" in name:
-            raise self.fail(start, after, "Invalid expression", f"{name} can only be called as a function.")
+            raise self.unexpected("Missing open parenthesis", f"{name} can only be called as a function: {name}(...).")
         self.pos = after
         return Variable(start, after, name)
 
@@ -273,18 +269,20 @@ class ExpressionParser(TemplateParser):
             while not self.accept(")"):
                 args.append(self.expression())
                 self.skip()
+                ellipsis = self.pos
                 if self.accept("..."):
                     expand = True
                     self.skip()
-                    self.accept(",")
-                    self.skip()
                     if not self.accept(")"):
-                        detail = "An argument with ... must be the last one."
-                        raise self.fail(self.pos, self.pos + 1, "Missing closing parenthesis", detail)
+                        detail = "An argument with ... is the last one, and ) follows it: there is no comma either."
+                        raise self.fail(ellipsis, ellipsis + 3, "Missing closing parenthesis", detail)
                     break
                 if not self.accept(",") and self.peek() != ")":
+                    if self.pos >= self.end:
+                        detail = f"The call of {name} is never closed with )."
+                        raise self.fail(start, name_end, "Unterminated function call", detail)
                     detail = f"A comma or ) was expected between arguments, and {self.describe()} found."
-                    raise self.fail(self.pos, self.pos + 1, "Missing argument separator", detail)
+                    raise self.unexpected("Missing argument separator", detail)
                 self.skip()
         return Call(start, self.pos, name, name_end, tuple(args), expand)
 
@@ -300,16 +298,14 @@ class ExpressionParser(TemplateParser):
                 return self._for(start, "]")
             items: list[Expression] = []
             while not self.accept("]"):
-                if self.pos >= self.end:
-                    detail = "The list is never closed with ]."
-                    raise self.fail(start, start + 1, "Unterminated tuple constructor expression", detail)
                 items.append(self.expression())
                 self.skip()
                 if not self.accept(",") and self.peek() != "]":
                     if self.pos >= self.end:
-                        continue
+                        detail = "The list is never closed with ]."
+                        raise self.fail(start, start + 1, "Unterminated tuple constructor expression", detail)
                     detail = f"A comma or ] was expected between items, and {self.describe()} found."
-                    raise self.fail(self.pos, self.pos + 1, "Missing item separator", detail)
+                    raise self.unexpected("Missing item separator", detail)
                 self.skip()
         return TupleCons(start, self.pos, tuple(items))
 
@@ -323,26 +319,32 @@ class ExpressionParser(TemplateParser):
                 with self.within(newlines=False):
                     return self._for(start, "}")
             while not self.accept("}"):
-                if self.pos >= self.end:
-                    detail = "The object is never closed with }."
-                    raise self.fail(start, start + 1, "Unterminated object constructor expression", detail)
-                items.append(self._object_item())
-                if self.peek() not in (",", "\n", "}") and self.pos < self.end:
+                items.append(self._object_item(start))
+                if self.peek() not in (",", "\n", "}"):
+                    self._not_at_end(start)
                     detail = f"A comma, a line end or }} was expected after the value, and {self.describe()} found."
-                    raise self.fail(self.pos, self.pos + 1, "Missing attribute separator", detail)
+                    raise self.unexpected("Missing attribute separator", detail)
                 self.accept(",")
                 self.skip_lines()
         return ObjectCons(start, self.pos, tuple(items))
 
-    def _object_item(self) -> tuple[Expression, Expression]:
+    def _not_at_end(self, start: int) -> None:
+        """Note an error if the text ends within the object that began at ``start``."""
+        if self.pos >= self.end:
+            detail = "The object is never closed with }."
+            raise self.fail(start, start + 1, "Unterminated object constructor expression", detail)
+
+    def _object_item(self, start: int) -> tuple[Expression, Expression]:
         name = self.next_name()
         key = self.expression()
         if isinstance(key, Variable) or (isinstance(key, Literal) and name in _WORDS):
             key = Literal(key.start, key.end, name)
         self.skip()
         if not (self.accept(":") or (self.peek(2) != "==" and self.peek(2) != "=>" and self.accept("="))):
+            self._not_at_end(start)
             detail = f"A key must be followed by = and its value, and {self.describe()} was found."
-            raise self.fail(self.pos, self.pos + 1, "Missing attribute value", detail)
+            summary = "Missing attribute value" if self.peek() in ("\n", ",") else "Missing key/value separator"
+            raise self.unexpected(summary, detail)
         self.skip()
         value = self.expression()
         self.skip()
@@ -414,4 +416,4 @@ class ExpressionParser(TemplateParser):
         return first, second
 
     def _for_error(self, detail: str) -> SyntaxFailure:
-        return self.fail(self.pos, self.pos + 1, "Invalid 'for' expression", detail)
+        return self.unexpected("Invalid 'for' expression", detail)

@@ -68,7 +68,9 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
     source = Source(filename, text)
     empty = Body(0, len(text), {}, (), source)
     try:
-        tree = json.loads(text, parse_float=_decimal, parse_int=_integer, object_pairs_hook=_Pairs)
+        tree = json.loads(
+            text, parse_float=_decimal, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_Pairs
+        )
     except (RecursionError, ValueError) as failure:
         at = failure.pos if isinstance(failure, json.JSONDecodeError) else 0
         why = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure)
@@ -76,8 +78,11 @@ def parse(text: str, filename: str) -> tuple[Body, list[Diagnostic]]:
             why = "it is nested too deeply"
         detail = f"The file is not valid JSON: {why}."
         return empty, [error("Invalid JSON", detail, source.range(at, min(at + 1, len(text))))]
+    if type(tree) is list and all(isinstance(item, _Pairs) for item in tree):
+        tree = _Pairs(pair for item in tree for pair in item)
     if not isinstance(tree, _Pairs):
-        return empty, [error("Invalid JSON", "The file must hold one object.", source.range(0, min(1, len(text))))]
+        detail = "The file must hold one object, or a list of objects."
+        return empty, [error("Invalid JSON", detail, source.range(0, min(1, len(text))))]
     reader = _Reader(source)
     return reader.top(tree), reader.found
 
@@ -86,6 +91,10 @@ def _integer(text: str) -> int:
     if len(text) > MAX_NUMBER:
         raise ValueError("it holds a number with too many digits")
     return int(text)
+
+
+def _constant(text: str) -> None:
+    raise ValueError(f"it holds {text}, which is no number in JSON")
 
 
 def _decimal(text: str) -> Decimal:

@@ -8,16 +8,35 @@ from contextlib import contextmanager
 
 from hythe.diagnostic import Diagnostic, Range, error
 from hythe.modules.syntax.tree import Source
+from hythe.value import normalized
 
-NAME = re.compile(r"[^\W\d][\w-]*")
-_BLANK = re.compile(r"(?:[ \t\r]+|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)+")
-_BLANK_LINES = re.compile(r"(?:[ \t\r\n]+|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)+")
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_BLANK = re.compile(r"(?:[ \t]+|\r(?=\n)|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)+")
+_BLANK_LINES = re.compile(r"(?:[ \t\n]+|\r(?=\n)|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)+")
+_PUNCTUATION = frozenset('\n{}[]()=:,.?*!+-/%<>&|"#~')
+_NO_OPERATORS = {"&": "use && for logic", "|": "use || for logic", "~": "use ! for logic", "^": "there is none on bits"}
 
 MAX_DEPTH = 200
 """How deep expressions and blocks may nest."""
 
 MAX_STEPS = 500
 """How many steps a traversal may have."""
+
+
+def name_at(text: str, at: int) -> str | None:
+    """The identifier at a position: letters, digits, ``_`` and ``-`` as Unicode's annex 31 has it, no digit first."""
+    match = _NAME.match(text, at)
+    if match is None:
+        return None
+    name = match.group()
+    end = match.end()
+    if name.isascii() and text[end : end + 1].isascii():
+        return name
+    # the pattern knows no combining marks, and takes some numbers for letters
+    end = at
+    while end < len(text) and (text[end] == "-" or f"a{text[end]}".isidentifier()):
+        end += 1
+    return text[at:end] if text[at].isidentifier() else None
 
 
 class SyntaxFailure(Exception):
@@ -72,16 +91,16 @@ class Cursor:
 
     def name(self) -> str | None:
         """Take an identifier if one is next."""
-        match = NAME.match(self.text, self.pos)
-        if match is None:
+        found = name_at(self.text, self.pos)
+        if found is None:
             return None
-        self.pos = match.end()
-        return match.group()
+        self.pos += len(found)
+        return normalized(found)
 
     def next_name(self) -> str | None:
         """The identifier that is next, not taken."""
-        match = NAME.match(self.text, self.pos)
-        return match.group() if match is not None else None
+        found = name_at(self.text, self.pos)
+        return None if found is None else normalized(found)
 
     def describe(self) -> str:
         """What is next, for messages."""
@@ -92,6 +111,20 @@ class Cursor:
             return "the end of the line"
         name = self.next_name()
         return f'"{name}"' if name else f'"{char}"' if char.isprintable() else f"the character U+{ord(char):04X}"
+
+    def unexpected(self, summary: str, detail: str) -> SyntaxFailure:
+        """As :meth:`fail`, of what is next; a character that no configuration has outside texts is the error itself."""
+        return self.fail(self.pos, self.pos + 1, *(self._stray() or (summary, detail)))
+
+    def _stray(self) -> tuple[str, str] | None:
+        char = self.peek()
+        if char in _NO_OPERATORS and char and self.peek(2) not in ("&&", "||", "~}"):
+            return "Unsupported operator", f'There is no operator "{char}": {_NO_OPERATORS[char]}.'
+        if not char or char in _PUNCTUATION or char.isdecimal() or self.next_name():
+            return None
+        hints = {"'": " Strings are put in double quotes.", ";": " A line end separates arguments."}
+        shown = self.describe()
+        return "Invalid character", f"{shown[0].upper()}{shown[1:]} is not used in this language.{hints.get(char, '')}"
 
     @contextmanager
     def within(self, *, newlines: bool) -> Iterator[None]:

@@ -7,6 +7,7 @@ import re
 from hythe.modules.syntax.expressions import ExpressionParser
 from hythe.modules.syntax.lexical import SyntaxFailure
 from hythe.modules.syntax.tree import Attribute, Block, Body, Label, Literal, Template
+from hythe.value import normalized
 
 _TO_NEXT = re.compile(
     r'#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|"(?:[^"\\\n]|\\.)*"?|[^\S\n]+|[^\s"#/{}()\[\]]+|.', re.DOTALL
@@ -91,12 +92,8 @@ class StructureParser(ExpressionParser):
             raise self.fail(start, start + 1, "Invalid argument name", detail)
         name = self.name()
         if name is None:
-            char = self.peek()
-            if not char.isprintable() or char in ";`'":
-                detail = f"{self.describe()} is not used in this language."
-                raise self.fail(start, start + 1, "Invalid character", detail)
             detail = "An argument (name = value) or a block (type { ... }) was expected here."
-            raise self.fail(start, start + 1, "Argument or block definition required", detail)
+            raise self.unexpected("Argument or block definition required", detail)
         name_end = self.pos
         self.skip()
         if self.peek() == "=" and self.peek(2) != "==":
@@ -121,14 +118,9 @@ class StructureParser(ExpressionParser):
             return
         if self.peek() == "," and what == "argument":
             detail = "Arguments stand on lines of their own, without commas."
-            raise self.fail(self.pos, self.pos + 1, "Unexpected comma after argument", detail)
-        char = self.peek()
-        if not char.isprintable() or char in ";`'":
-            raise self.fail(
-                self.pos, self.pos + 1, "Invalid character", f"{self.describe()} is not used in this language."
-            )
+            raise self.unexpected("Unexpected comma after argument", detail)
         detail = f"The line must end after this {what}, and {self.describe()} was found."
-        raise self.fail(self.pos, self.pos + 1, f"Missing newline after {what}", detail)
+        raise self.unexpected(f"Missing newline after {what}", detail)
 
     def _block(self, name: str, start: int) -> Block:
         labels: list[Label] = []
@@ -140,7 +132,7 @@ class StructureParser(ExpressionParser):
                 text = self.name()
                 if text is None:
                     detail = f"A label or a {{ was expected here, and {self.describe()} found."
-                    raise self.fail(self.pos, self.pos + 1, "Invalid block definition", detail)
+                    raise self.unexpected("Invalid block definition", detail)
                 labels.append(Label(label_start, self.pos, text))
             self.skip()
         header_end = labels[-1].end if labels else start + len(name)
@@ -156,7 +148,7 @@ class StructureParser(ExpressionParser):
         if self.peek() == "}" and self.depth:
             # only a block written on one line may be closed here, and such a block holds no blocks
             detail = "A block within a block needs lines of its own."
-            raise self.fail(self.pos, self.pos + 1, "Missing newline after block definition", detail)
+            raise self.unexpected("Missing newline after block definition", detail)
         self._end_of_line("block definition")
         return block
 
@@ -166,7 +158,8 @@ class StructureParser(ExpressionParser):
         if not isinstance(made, Template) or not all(isinstance(p, Literal) for p in made.parts):
             detail = "Labels are fixed text: interpolation is not possible in them."
             raise self.fail(start, self.pos, "Invalid string literal", detail)
-        return Label(start, self.pos, "".join(str(p.value) for p in made.parts if isinstance(p, Literal)))
+        text = "".join(str(p.value) for p in made.parts if isinstance(p, Literal))
+        return Label(start, self.pos, normalized(text))
 
     def _block_body(self, opening: int) -> Body:
         self.skip()
@@ -181,9 +174,12 @@ class StructureParser(ExpressionParser):
             self.skip()
             if name is None or self.peek() != "=":
                 detail = "A block on one line may hold one argument; blocks within need lines of their own."
-                raise self.fail(start, name_end, "Argument definition required", detail)
+                summary = "Argument or block definition required"
+                if name is not None and (self.peek() in ('"', "{") or self.next_name()):
+                    summary = "Argument definition required"
+                raise self.fail(start, name_end, summary, detail)
             attributes[name] = self._attribute(name, start, name_end, one_line=True)
             if self.peek() != "}":
                 detail = "A block on one line may hold one argument. Put each on a line of its own."
-                raise self.fail(self.pos, self.pos + 1, "Invalid single-argument block definition", detail)
+                raise self.unexpected("Invalid single-argument block definition", detail)
         return Body(opening + 1, self.pos, attributes, (), self.source)

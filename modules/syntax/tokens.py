@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hythe.modules.syntax.lexical import NAME
+from hythe.modules.syntax.lexical import name_at
 
 _BLANKS = re.compile(r"[ \t\r]+(?!\n)|[ \t]+|\ufeff")
 _COMMENT = re.compile(r"(?:#|//)[^\n]*\n?|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _OPERATOR = re.compile(r"\.\.\.|::|==|!=|>=|<=|=>|&&|\|\||.", re.DOTALL)
-_HEREDOC = re.compile(r"<<-?(" + NAME.pattern + r")[ \t]*\r?\n")
+_HEREDOC = re.compile(r"<<-?(\S+)\r?\n")
 _QUOTED = re.compile(r'(?:\\.|\$\$\{|%%\{|[$%](?!\{)|[^"$%\\])+', re.DOTALL)
 _LINE = re.compile(r"(?:\$\$\{|%%\{|[$%](?!\{)|[^\n$%])*\n?")
 _OPENER = re.compile(r"[$%]\{~?")
@@ -69,13 +69,16 @@ class _Lexer:
         char = text[at]
         if char == "\n" or text.startswith("\r\n", at):
             return self._take(NEWLINE, at + (1 if char == "\n" else 2))
-        for kind, pattern in ((COMMENT, _COMMENT), (NAME_TOKEN, NAME), (NUMBER, _NUMBER)):
+        name = name_at(text, at)
+        if name is not None:
+            return self._take(NAME_TOKEN, at + len(name))
+        for kind, pattern in ((COMMENT, _COMMENT), (NUMBER, _NUMBER)):
             if (found := pattern.match(text, at)) is not None:
                 return self._take(kind, found.end())
         if char == '"':
             self.modes.append('"')
             return self._take(OPEN_QUOTE, at + 1)
-        if (found := _HEREDOC.match(text, at)) is not None:
+        if (found := _HEREDOC.match(text, at)) is not None and name_at(found[1], 0) == found[1]:
             self.modes.append("<<" + found[1])
             return self._take(OPEN_HEREDOC, found.end())
         if self.modes and self.modes[-1] == "${" and (char == "}" or text.startswith("~}", at)):
@@ -114,7 +117,7 @@ class _Lexer:
             end = len(text) if end < 0 else end
             if text[at:end].strip() == marker:
                 self.modes.pop()
-                return self._take(CLOSE_HEREDOC, at + len(text[at:end].rstrip()))
+                return self._take(CLOSE_HEREDOC, end - 1 if text[end - 1] == "\r" else end)
         opened = self._sequence()
         if opened is not None:
             return opened

@@ -10,10 +10,10 @@ from hythe.value import Value, unmark_deep
 
 
 def whole(value: int | Decimal, index: int) -> int:
-    """The argument as an integer. Raises FunctionError when it has a fraction."""
-    if isinstance(value, int):
+    """The argument as an integer. Raises FunctionError when it has a fraction, or more than 64 bits."""
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
         return value
-    raise FunctionError("a whole number is required", index)
+    raise FunctionError(f"a whole number between {-(1 << 63)} and {(1 << 63) - 1} is required", index)
 
 
 def same(a: Value, b: Value) -> bool | None:

@@ -78,7 +78,7 @@ def compact(items: List) -> Value:
 
 @function(
     "contains",
-    [Param("list", ANY), Param("value", ANY)],
+    [Param("list", ANY), Param("value", ANY, allow_null=True)],
     returns=BOOL,
     description="Tells whether the list, tuple or set has an element equal to the value.",
     examples=['contains(["a", "b"], "a") == true'],
@@ -248,14 +248,17 @@ def reverse(items: Value, *, returns: Type) -> Value:
 
 @function(
     "sort",
-    [Param("list", list_of(STRING))],
+    [Param("list", list_of(STRING), allow_unknown=True)],
     returns=list_of(STRING),
     description="The strings sorted by code point.",
     examples=['sort(["b", "a"]) == tolist(["a", "b"])'],
 )
-def sort(items: List) -> Value:
-    if not is_known(items):
+def sort(items: List | Unknown) -> Value:
+    if isinstance(items, Unknown):
         return Unknown(list_of(STRING))
+    if not is_known(items):
+        # in which order is open; how many is not
+        return List([Unknown(STRING)] * len(items), STRING)
     for position, item in enumerate(items):
         if is_null(item):
             raise FunctionError(f"given list element {position} is null; a null string cannot be sorted", 0)

@@ -66,13 +66,15 @@ def coalesce(*args: Value, returns: Type) -> Value:
 def _coalescelist_type(args: Sequence[Value]) -> Type:
     if not args:
         raise FunctionError("at least one argument is required")
-    if any(type(arg) is Unknown for arg in args):
-        return ANY
-    kinds = [types.type_of(arg) for arg in args]
-    for index, kind in enumerate(kinds):
+    kinds = set()
+    for index, arg in enumerate(args):
+        if type(arg) is Unknown:
+            return ANY
+        kind = types.type_of(arg)
         if kind.name not in ("list", "tuple"):
             raise FunctionError("coalescelist arguments must be lists or tuples", index)
-    return kinds[0] if len(set(kinds)) == 1 else ANY
+        kinds.add(kind)
+    return kinds.pop() if len(kinds) == 1 else ANY
 
 
 @function(

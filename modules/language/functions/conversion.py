@@ -39,7 +39,9 @@ def _conversion(target: Type) -> Callable[..., Value]:
     def implementation(value: Value) -> Value:
         plain, marks = unmark(value)
         try:
-            return conversions.convert(value, target)
+            converted = conversions.convert(value, target)
+            # what the elements will be is not said before they are known
+            return mark(Unknown(target), marks) if type(plain) is Unknown else converted
         except conversions.ConversionError as exc:
             raise _refusal(plain, target, wanted, exc, secret=bool(marks)) from None
 

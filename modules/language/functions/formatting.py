@@ -95,9 +95,10 @@ def formatlist(template: str, *args: Value) -> Value:
     undecided = False
     for index, arg in enumerate(args, start=1):
         count = _length(arg)
+        undecided = undecided or _may_have_many(arg) or (count is None and isinstance(arg, Set))
         if count is None:
-            undecided = undecided or type(arg) is Unknown or isinstance(arg, Set)
-        elif length < 0:
+            continue
+        if length < 0:
             length, chooser = count, index
         elif count != length:
             raise FunctionError(
@@ -118,6 +119,10 @@ def formatlist(template: str, *args: Value) -> Value:
         except FunctionError as exc:
             raise FunctionError(f"error on format iteration {position}: {exc.message}", 0) from None
     return List(results, STRING)
+
+
+def _may_have_many(arg: Value) -> bool:
+    return type(arg) is Unknown and arg.type.name in ("any", "list", "set", "tuple")
 
 
 def _length(arg: Value) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import MAX_PREC, ROUND_HALF_EVEN, Context, Decimal
 
 from hythe.modules.language.numbers import MAX_DIGITS
 
@@ -35,6 +35,8 @@ def format_real(value: int | Decimal, style: NumberFormat) -> str:
     """``value`` for the verbs e, E, f, g and G."""
     number = Decimal(value)
     magnitude = number.copy_abs()
+    if magnitude and (style.precision is not None or style.mode in "feE"):
+        magnitude = _as_held(magnitude)
     if style.mode == "f":
         digits = _fixed(magnitude, 6 if style.precision is None else style.precision)
     elif style.mode in "eE":
@@ -60,6 +62,21 @@ def _with_sign(negative: bool, prefix: str, digits: str, style: NumberFormat, ze
     if "0" in style.flags and zeros:
         return sign + prefix + "0" * missing + digits
     return " " * missing + sign + prefix + digits
+
+
+def _as_held(number: Decimal) -> Decimal:
+    """The number in 512 binary digits, as the field holds it: this decides which way 2.0005 is rounded."""
+    if number == number.to_integral_value():
+        return number
+    from fractions import Fraction
+
+    exact = Fraction(number)
+    shift = 512 - exact.numerator.bit_length() + exact.denominator.bit_length()
+    whole = round(exact * Fraction(2) ** shift)
+    if whole.bit_length() > 512:  # one digit too many
+        shift -= 1
+        whole = round(exact * Fraction(2) ** shift)
+    return Decimal(whole * 5**shift).scaleb(-shift, Context(prec=MAX_PREC)) if shift > 0 else Decimal(whole << -shift)
 
 
 def _context(digits: int) -> Context:

@@ -178,6 +178,7 @@ def _fractional_power(num: Number, power: Decimal) -> Value:
     examples=["signum(-13) == -1"],
 )
 def signum(num: Number) -> Value:
+    num = whole(num, 0)
     return (num > 0) - (num < 0)
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from hythe.modules.language.functions.registry import FunctionError
+from hythe.value import normalized
+
+__all__ = ["MAX_STRING", "check_length", "decoded", "graphemes", "length", "normalized"]
 
 MAX_STRING = 64 * 1024 * 1024
 """Characters that a function may produce."""
-
-
-def normalized(text: str) -> str:
-    """``text`` in Unicode's normal form C, as all strings of the language are."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def graphemes(text: str) -> list[str]:

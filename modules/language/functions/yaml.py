@@ -25,11 +25,15 @@ _BOOLS = {
     **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], True),
     **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False),
 }
-_NULLS = ("", "~", "null", "Null", "NULL")
+_NULLS = dict.fromkeys(["", "~", "null", "Null", "NULL"])
+_WORDS = {**_BOOLS, **_NULLS}
+_TYPED = frozenset({"str", "bool", "int", "float", "null", "timestamp", "binary"})
 _PRINTABLE = re.compile("[ !#-\\[\\]-~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-_INTEGER = re.compile(r"[-+]?(?:0o[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)")
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_TELLING = frozenset("yYnNtTfFoO~.+-0123456789")
+"""What a text begins with that may be more than a text."""
 _DATE = re.compile(
     r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
     r"(?:[Tt]([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -53,6 +57,14 @@ def yamlencode(value: Value) -> Value:
 
 class _Dumper(yaml.Dumper):
     """Breaks long lines as libyaml does: at a space, which the line break then stands for."""
+
+    def check_empty_document(self) -> bool:
+        return False  # libyaml puts no --- before an empty text
+
+    def check_simple_key(self) -> bool:
+        # to libyaml an empty text is a key like any other
+        empty = isinstance(self.event, yaml.ScalarEvent) and not self.event.value
+        return empty or bool(super().check_simple_key())
 
     def write_double_quoted(self, text: str, split: bool = True) -> None:
         self.write_indicator('"', True)
@@ -133,7 +145,7 @@ def _plain(text: str) -> yaml.Event:
 )
 def yamldecode(value: str) -> Value:
     try:
-        documents = list(yaml.compose_all(value, Loader=yaml.BaseLoader))
+        documents = list(yaml.compose_all(value, Loader=_Loader))
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         place = f"on line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -142,7 +154,20 @@ def yamldecode(value: str) -> Value:
         raise FunctionError("the string has characters that YAML does not allow", 0) from None
     if len(documents) > 1:
         raise FunctionError("unexpected extra content after value: there is more than one document", 0)
-    return _Decoder().value(documents[0]) if documents else None
+    if not documents:
+        raise FunctionError("on line 1, column 1: missing start of document", 0)
+    return _Decoder().value(documents[0])
+
+
+class _Loader(yaml.BaseLoader):
+    """Takes tabs for blanks between tokens, as libyaml does."""
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        while (self.flow_level or not self.allow_simple_key) and self.peek() == "\t":
+            while self.peek() == "\t":
+                self.forward()
+            super().scan_to_next_token()
 
 
 class _Decoder:
@@ -177,12 +202,10 @@ class _Decoder:
             raise self._problem(node, "unsupported tag")
 
     def _mapping(self, node: yaml.Node) -> Value:
-        merged: dict[str, Value] = {}
         own: dict[str, Value] = {}
         for key_node, value_node in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.value == "<<" and not key_node.style:
-                for name, item in self._merged(value_node).items():
-                    merged.setdefault(name, item)
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value == "<<":
+                own.update(self._merged(value_node))  # in their order: what comes later wins
                 continue
             try:
                 key = conversions.convert(self.value(key_node), STRING)
@@ -191,15 +214,13 @@ class _Decoder:
             if is_null(key):
                 raise self._problem(key_node, "a key must not be null")
             own[key] = self.value(value_node)
-        merged.update(own)
-        return {key: merged[key] for key in sorted(merged)}
+        return {key: own[key] for key in sorted(own)}
 
     def _merged(self, node: yaml.Node) -> dict[str, Value]:
         if isinstance(node, yaml.SequenceNode):
             merged: dict[str, Value] = {}
             for item in node.value:
-                for name, value in self._merged(item).items():
-                    merged.setdefault(name, value)
+                merged.update(self._merged(item))
             return merged
         if not isinstance(node, yaml.MappingNode):
             raise self._problem(node, "only mappings can be merged")
@@ -207,17 +228,19 @@ class _Decoder:
         return found
 
     def _scalar(self, node: yaml.ScalarNode) -> Value:
-        source = node.value
         # the loader gives the tag of strings to what has no tag of its own
         tag = node.tag if _has_tag(node) or node.tag not in (None, "!", f"{_TAG}str") else None
-        if (tag is None and node.style is not None) or tag in ("!", f"{_TAG}str"):
-            return normalized(source)
-        resolved = _resolve(source, tag)
-        if resolved is NotImplemented:
-            if tag is None:
-                return normalized(source)
-            raise self._problem(node, f"the text is no value of the tag {tag.removeprefix(_TAG)}")
-        return resolved
+        name = None if tag is None else tag.removeprefix(_TAG)
+        if name is not None and (name == tag or name not in _TYPED):
+            raise self._problem(node, "unsupported tag")
+        if name == "str" or (name is None and node.style is not None):
+            return normalized(node.value)
+        resolved = _resolve(node.value, name, quoted=node.style is not None)
+        if resolved is not NotImplemented:
+            return resolved
+        if name is None:
+            return normalized(node.value)
+        raise self._problem(node, f"the text is no value of the tag {name}")
 
 
 def _has_tag(node: yaml.ScalarNode) -> bool:
@@ -225,19 +248,26 @@ def _has_tag(node: yaml.ScalarNode) -> bool:
     return buffer is not None and buffer[node.start_mark.pointer] in "!"
 
 
-def _resolve(source: str, tag: str | None) -> Value:
-    """The value of a scalar without quotes; NotImplemented when it is none of the tag."""
-    name = None if tag is None else tag.removeprefix(_TAG)
-    if name in (None, "bool") and source in _BOOLS:
-        return _BOOLS[source]
-    if name == "null" or (name is None and source in _NULLS):
-        return None
-    if name in (None, "timestamp") and _DATE.fullmatch(source):
-        return _timestamp(source)
-    if name in (None, "float") and source.lower() in (".nan", ".inf", "+.inf", "-.inf"):
-        raise FunctionError("infinities and NaN are not supported", 0)
-    if name in (None, "int", "float") and (_INTEGER.fullmatch(source) or _FLOAT.fullmatch(source)):
+def _resolve(source: str, name: str | None, *, quoted: bool) -> Value:
+    """The value of a scalar with the tag ``name``, None for none; NotImplemented when it is none of the tag.
+
+    As in OpenTofu, what a text looks like counts for more than a tag, and quotes for more than either.
+    """
+    if name != "binary" and (not source or source[0] in _TELLING):
+        if quoted:
+            return normalized(source)
+        if source in _WORDS:
+            return _WORDS[source]
+        if source.lower() in (".nan", ".inf", "+.inf", "-.inf"):
+            raise FunctionError("infinities and NaN are not supported", 0)
+        if name in (None, "timestamp") and _DATE.fullmatch(source):
+            return _timestamp(source)
+        if _INTEGER.fullmatch(source) or _FLOAT.fullmatch(source):
+            return _number(source)
+    if name in ("int", "float"):
         return _number(source.replace("_", ""))
+    if name == "null":
+        return None
     if name == "binary":
         try:
             base64.b64decode(source, validate=True)
@@ -255,9 +285,10 @@ def _number(source: str) -> Value:
     except ValueError:
         pass
     try:
-        return int(source, 0)
+        value = int(source, 0)
     except ValueError:
         return NotImplemented
+    return value if -(1 << 63) <= value < 1 << 64 else NotImplemented
 
 
 def _timestamp(source: str) -> Value:

@@ -80,6 +80,23 @@ def test_some_functions_know_more_than_their_arguments() -> None:
     assert call("distinct", (Unknown(STRING), "a")) == Unknown(list_of(STRING))
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "want"),
+    [
+        ("tolist", (Unknown("set(string)"),), Unknown("list(any)")),
+        ("toset", (Unknown("list(string)"),), Unknown("set(any)")),
+        ("sort", (("b", Unknown("string")),), [Unknown("string"), Unknown("string")]),
+        ("sort", (Unknown("list(string)"),), Unknown("list(string)")),
+        ("formatlist", ("%s%s", ("a", "b"), Unknown("tuple([string, string])")), Unknown("list(string)")),
+        ("formatlist", ("%s", Unknown("string")), [Unknown("string")]),
+        ("formatlist", ("%s", Unknown("list(string)")), Unknown("list(string)")),
+        ("coalescelist", ((), Unknown("list(string)")), Unknown("any")),
+    ],
+)
+def test_how_much_stays_known(name: str, args: tuple[object, ...], want: object) -> None:
+    assert registry.call(name, args, registry.Environment()) == want
+
+
 def test_an_unknown_of_the_wrong_type_is_refused() -> None:
     with pytest.raises(registry.FunctionError):
         call("upper", Unknown(list_of(STRING)))

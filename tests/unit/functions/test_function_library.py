@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hythe.modules.language.functions import registry
-from hythe.value import Null, parse_type_text
+from hythe.value import Null, Unknown, parse_type_text
 
 ENV = registry.Environment(base_dir="/project", home="/home/me")
 
@@ -78,6 +78,7 @@ FORMAT = [
     ("format", ("%q %#v %t", 'a"b', ("x", 1), True), '"a\\"b" ["x",1] true'),
     ("format", ("%[2]s %[1]s", "a", "b"), "b a"),
     ("format", ("%v", None), "null"),
+    ("format", ("%.3f %.3f %.1f %.1f", D("2.0005"), D("1.0005"), D("0.25"), D("0.35")), "2.001 1.000 0.2 0.3"),
     ("format", ("100%%",), "100%"),
     ("formatlist", ("%s has %d", ("a", "b"), 2), ["a has 2", "b has 2"]),
     ("formatlist", ("%s", ()), []),
@@ -134,6 +135,8 @@ COLLECTION = [
     ("setunion", (("a", "b"), ("b", "c")), ["a", "b", "c"]),
     ("slice", (("a", "b", "c", "d"), 1, 3), ("b", "c")),
     ("sort", (("e", "d", "a"),), ["a", "d", "e"]),
+    ("contains", (("a", "b"), Null(parse_type_text("string"))), False),
+    ("contains", (("a", Null(parse_type_text("string"))), Null(parse_type_text("string"))), True),
     ("transpose", ({"a": ("1", "2"), "b": ("2",)},), {"1": ["a"], "2": ["a", "b"]}),
     ("zipmap", (("a", "b"), (1, "x")), {"a": 1, "b": "x"}),
 ]
@@ -153,6 +156,13 @@ ENCODING = [
     ("yamldecode", ("{a: 1, b: [yes, '1', ~]}",), {"a": 1, "b": (True, "1", None)}),
     ("yamldecode", ("u: &a {k: 1}\nv:\n  <<: *a\n  l: 2\n",), {"u": {"k": 1}, "v": {"k": 1, "l": 2}}),
     ("yamldecode", ("2019-02-03",), "2019-02-03T00:00:00Z"),
+    ("yamldecode", ("a: 2\n<<: {a: 1}\n",), {"a": 1}),
+    ("yamldecode", ("<<: [{a: 1}, {a: 2}]\n",), {"a": 2}),
+    ("yamldecode", ("[1_000, 0x1f, -0x1f, .5, 1., 017]",), ("1_000", 31, "-0x1f", D("0.5"), 1, 17)),
+    ("yamldecode", ('[!!int "1", !!int 1_0, !!int yes, !!str 1, !!null x]',), ("1", 10, True, "1", None)),
+    ("yamldecode", ("a:\t1\t\nb: [1,\t2]\n",), {"a": 1, "b": (1, 2)}),
+    ("yamlencode", ({"": 1},), '"": 1\n'),
+    ("yamlencode", ("",), '""\n'),
 ]
 ENCODING[10] = (*ENCODING[10][:2], '"bar": |\n  x\n  y\n"foo":\n- 1\n- "a": "b"\n  "c": "d"\n')
 
@@ -249,6 +259,10 @@ BAD = [
     ("setproduct", (tuple(range(2000)), tuple(range(2000))), None, "4000000"),
     ("slice", (("a",), 0, 2), 2, "length"),
     ("sort", (("a", None),), 0, "null"),
+    ("signum", (D("1.5"),), 0, "whole number"),
+    ("element", (("a",), 1 << 70), 1, "whole number"),
+    ("yamldecode", ("# only a comment",), 0, "missing start"),
+    ("coalescelist", (True, Unknown("list(string)")), 0, "must be lists"),
     ("zipmap", (("a",), ()), 1, "does not match"),
     ("base64decode", ("/w==",), 0, "UTF-8"),
     ("csvdecode", ("a,a\n",), 0, "duplicate"),

@@ -53,6 +53,18 @@ def problem(source: str, /, *, template: bool = False, **scope: Any) -> tuple[st
         ("[1, 2] == [1]", False),
         ("{a = 1} != {a = 2}", True),
         ("{a = null} == {a = null}", True),
+        ("{a = null} == {a = tonumber(null)}", False),
+        ('tolist([]) == tolist(["a"])', False),
+        ("tolist([]) == toset([])", False),
+        ("[for x in tolist([1]) : x if false] == []", True),
+        ("slice(tolist([1]), 0, 0) == tolist([])", False),
+        ('"e\\u0301" == "\u00e9"', True),
+        ('"${"e"}\\u0301" == "\u00e9"', True),
+        ('".5" + "-.5"', 0),
+        ('"1." * "+5"', 5),
+        ('{ "e\\u0301" = true }.\u00e9', True),
+        ('{ \u00e9 = true }["e\\u0301"]', True),
+        ('{ e\u0301 = true }["\u00e9"]', True),
         ("!true", False),
         ('!"false"', True),
         ("true && !false", True),
@@ -78,6 +90,7 @@ def test_division_keeps_many_digits() -> None:
         ("null + 1", "Invalid operand", "null"),
         ("![]", "Invalid operand", "a bool is required"),
         ("true || 5", "Invalid operand", "right operand"),
+        ("false && tomap(null)", "Invalid operand", "right operand"),
         ("nope", "Unknown variable", "nope"),
         ("nope(1)", "Call to unknown function", "nope"),
         ("uper(1)", "Call to unknown function", 'Did you mean "upper"?'),
@@ -129,6 +142,12 @@ def test_conditional(source: str, want: object, kind: str) -> None:
     assert str(type_of(value)) == kind
 
 
+def test_what_is_unknown_is_of_no_wrong_type_for_a_condition() -> None:
+    assert ev("u ? 1 : 2", u=Unknown("list(string)")) == {"$unknown": "number"}
+    assert ev("%{ if u }a%{ endif }", template=True, u=Unknown("number")) == {"$unknown": "string"}
+    assert problem("u ? 1 : {}", u=Unknown("number"))[0] == "Inconsistent conditional result types"
+
+
 def test_conditional_says_where_types_differ() -> None:
     assert 'attribute "a"' in problem("true ? {a = 1} : {a = true}")[1]
     assert "length 1" in problem("true ? [1] : [true, 2]")[1]
@@ -170,6 +189,42 @@ def test_for_over_a_set_has_elements_as_keys() -> None:
 def test_splat(source: str, want: object) -> None:
     xs = [{"n": 1, "m": [3]}, {"n": 2, "m": [4]}]
     assert ev(source, xs=xs, one={"n": 9}, nothing=None) == want
+
+
+def test_splat_is_checked_where_there_is_no_element() -> None:
+    none = List([], type_of(""))
+    assert problem("s[*].n", s=none)[0] == "Unsupported attribute"
+    assert problem("s.*.n", s=Set([], type_of("")))[0] == "Unsupported attribute"
+    assert problem("s[*][0]", s=none)[0] == "Invalid index"
+
+
+def test_splat_within_a_splat_makes_no_list_of_many_types() -> None:
+    kind = object_of({"a": type_of("")})
+    items = List([{"a": Null(type_of(""))}, {"a": "x"}], kind)
+    assert ev("s[*].a", s=items) == [None, "x"]
+    assert problem("s[*].a[*]", s=items)[0] == "Invalid nested splat expressions"
+    assert ev("s[*].a[*]", s=List([{"a": "y"}, {"a": "x"}], kind)) == [["y"], ["x"]]
+
+
+def test_splat_of_a_secret_has_a_secret_in_it() -> None:
+    assert ev("s[*]", s=Sensitive(7)) == {"$sensitive": [{"$sensitive": 7}]}
+
+
+def test_an_index_of_unknown_type_gives_what_is_unknown_altogether() -> None:
+    assert ev("s[i]", s=List(["a"], type_of("")), i=Unknown()) == {"$unknown": "any"}
+    assert ev("s[i]", s=List(["a"], type_of("")), i=Unknown("number")) == {"$unknown": "string"}
+
+
+def test_a_condition_is_checked_without_elements_too() -> None:
+    none = List([], type_of(""))
+    assert problem("[for x in s : x if 5]", s=none)[0] == "Invalid 'for' condition"
+    assert problem("[for x in s : x if nope]", s=Unknown("list(string)"))[0] == "Unknown variable"
+    assert ev("[for x in s : x if nope]", s=Unknown()) == {"$unknown": "any"}
+    assert ev("[for x in s : x if c]", s=none, c=Sensitive(True)) == []
+    assert ev("[for x in s : x if c]", s=Unknown("list(string)"), c=Sensitive(True)) == {
+        "$sensitive": {"$unknown": "any"}
+    }
+    assert ev("{for x in [1] : k => x}", k=Unknown("list(string)")) == {"$unknown": "any"}
 
 
 def test_splat_over_typed_collections_gives_a_list() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from decimal import Decimal
 
 import pytest
@@ -113,6 +114,22 @@ def test_heredoc_indentation_follows_the_least_indented_line() -> None:
     assert [p.value for p in parsed.parts if isinstance(p, tree.Literal)] == ["a\n", "  b\n", "\n", "d\n"]
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        # what a marker takes away before a line's first sequence was its indentation: there is none left
+        ("<<-E\n  a\n    ${~ b ~}c\n  E\n", ["  a\n", "c\n"]),
+        # and a line that a marker joins to the one before begins none
+        ("<<-E\n  a ${b ~}\nc\n  E\n", ["a ", "c\n"]),
+        ("<<-E\n    a ${b}\n  c\n  E\n", ["  a ", "\n", "c\n"]),
+    ],
+)
+def test_strip_markers_come_before_indentation(text: str, parts: list[str]) -> None:
+    parsed = expression(text)
+    assert isinstance(parsed, tree.Template)
+    assert [p.value for p in parsed.parts if isinstance(p, tree.Literal)] == parts
+
+
 def test_strip_markers_eat_the_blanks_beside_them() -> None:
     parsed = expression('"a  ${~ x ~}  b"')
     assert isinstance(parsed, tree.Template)
@@ -136,6 +153,18 @@ def test_unicode_names_and_namespaced_functions() -> None:
     assert call.name == "provider::net::größe"
 
 
+@pytest.mark.parametrize("name", ["gro\u0308\u00dfe", "\u0939\u093f\u0928\u094d\u0926\u0940", "a\u00b7b", "_a", "a--"])
+def test_names_have_combining_marks(name: str) -> None:
+    composed = unicodedata.normalize("NFC", name)
+    assert list(body(f"{name} = 1\n").attributes) == [composed]
+    assert expression(f"x.{name}").name == composed  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["a.* . b", "(a.*\n.b)", "a. * . b", "true(1)", "a % {}", '"${a%{}}"', "(a[*\n])"])
+def test_what_else_is_an_expression(text: str) -> None:
+    expression(text)
+
+
 def test_several_errors_at_once_and_the_rest_still_parses() -> None:
     text = 'a = \nb = 1\nresource "x" "y" {\n  c = [1,\n  d = 2\n}\ne = 1 2\nf = 3\n'
     parsed, found = syntax.parse(text, "main.hcl")
@@ -156,8 +185,37 @@ def test_several_errors_at_once_and_the_rest_still_parses() -> None:
         ("a = [1 2]\n", "Missing item separator", 1, 8),
         ("a = b ? c\n", "Missing false expression in conditional", 1, 10),
         ("a = [for x in y : x...]\n", "Invalid 'for' expression", 1, 20),
-        ('a = "%{ if x }y"\n', "Unclosed template directive", 1, 6),
+        ('a = "%{ if x }y"\n', "Unexpected end of template", 1, 16),
+        ("a = <<E\n%{ for x in y }\n${x}\nE\n", "Unexpected end of template", 4, 1),
         ("/* a", "Unterminated comment", 1, 1),
+        ("a = [\n", "Missing expression", 2, 1),
+        ("a = [\n1,\n", "Missing expression", 3, 1),
+        ("a = [\n1\n", "Unterminated tuple constructor expression", 1, 5),
+        ("a = {\nb = 1\n", "Missing expression", 3, 1),
+        ("a = {\nb", "Unterminated object constructor expression", 1, 5),
+        ("a = {b c}\n", "Missing key/value separator", 1, 8),
+        ("a = f(\n1\n", "Unterminated function call", 1, 5),
+        ("a = b[\n1\n", "Missing close bracket on index", 3, 1),
+        ("a = b[*\n]\n", "Missing close bracket on splat index", 1, 8),
+        ("a = f(b..., )\n", "Missing closing parenthesis", 1, 8),
+        ("a = b.0.1\n", "Invalid legacy index syntax", 1, 7),
+        ("a = b[*].0.1\n", "Invalid legacy index syntax", 1, 10),
+        ("a = x::y\n", "Missing open parenthesis", 1, 9),
+        ("a = <<E\nx\n${b\n", "Unclosed template interpolation sequence", 2, 1),
+        ('a = "${b c}"\n', "Extra characters after interpolation expression", 1, 10),
+        ('a = "%{ if b c }%{ endif }"\n', "Extra characters in if marker", 1, 14),
+        ('a = "%{ 1 }"\n', "Invalid template directive", 1, 9),
+        ("a = 'x'\n", "Invalid character", 1, 5),
+        ("a = [1; 2]\n", "Invalid character", 1, 7),
+        ("a = 😀\n", "Invalid character", 1, 5),
+        ("a = ~1\n", "Unsupported operator", 1, 5),
+        ("a = 1 ^ 2\n", "Unsupported operator", 1, 7),
+        ("a = 1\rb = 2\n", "Invalid character", 1, 6),
+        ('a = "b\rc"\n', "Invalid multi-line string", 1, 7),
+        ("a = <<E\nb\rc\nE\n", "Invalid character", 2, 2),
+        ("²a = 1\n", "Invalid character", 1, 1),
+        ("a { b {} }\n", "Argument definition required", 1, 5),
+        ("a { 1 = 2 }\n", "Argument or block definition required", 1, 5),
     ],
 )
 def test_messages_and_places(text: str, summary: str, line: int, column: int) -> None:
@@ -199,6 +257,21 @@ def test_json_form() -> None:
     assert [label.text for label in block.labels] == ["container", "web"]
     assert block.body.attributes["cpus"].expression.value == Decimal("0.5")  # type: ignore[union-attr]
     assert isinstance(block.body.attributes["name"].expression, tree.Template)
+
+
+def test_json_may_be_a_list_of_objects() -> None:
+    text = '[{"locals": {"a": 1}}, {"output": {"o": {"value": "${local.a}"}}}, {}]'
+    parsed, found = syntax.parse_json(text, "main.hcl.json")
+    assert not found
+    assert [block.type for block in parsed.blocks] == ["locals", "output"]
+    assert syntax.parse_json("[]", "x.hcl.json")[1] == []
+    assert syntax.parse_json("[1]", "x.hcl.json")[1]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_json_has_no_such_numbers(text: str) -> None:
+    _, found = syntax.parse_json(f'{{"locals": {{"a": {text}}}}}', "x.hcl.json")
+    assert text in found[0].detail
 
 
 def test_bad_json_is_a_diagnostic() -> None:
