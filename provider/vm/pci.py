@@ -189,7 +189,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Diagnostic]
     (
         re.compile(
             r"host doesn't support (?:passthrough of host PCI devices|VFIO PCI passthrough)|"
-            r"VFIO device assignment is currently not supported on this system|Failed to load PCI stub module.*"
+            r"VFIO device assignment is currently not supported on this system|Failed to load PCI stub module.*|"
+            r"vfio [0-9a-f:.]+: no iommu_group found"
         ),
         lambda found, what: _no_iommu(f"{what}: {found[0]}"),
     ),
