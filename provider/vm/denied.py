@@ -17,6 +17,7 @@ from hythe.provider.protocol import Host, ProviderError
 from hythe.provider.vm.client import Hypervisor
 from hythe.provider.vm.domain_xml import Machine
 from hythe.provider.vm.errors import LibvirtError, explain
+from hythe.provider.vm.pci import explain_pci
 from hythe.provider.vm.xml import parse
 
 RULES = "/etc/apparmor.d/local/abstractions/libvirt-qemu"
@@ -73,7 +74,8 @@ def denials(log: str, profile: str) -> list[Denial]:
 def explain_vm(
     host: Host, hypervisor: Hypervisor, uuid: str, machine: Machine, failure: LibvirtError, what: str
 ) -> Diagnostic:
-    """Like :func:`~hythe.provider.vm.errors.explain`, for what was done with one VM: who refused a file is found out.
+    """Like :func:`~hythe.provider.vm.errors.explain`, for what was done with one VM: who refused a file is found out,
+    and what keeps a device of the host back.
 
     ``what`` begins the detail and says at which stage it happened. May ask the hypervisor's machine.
     """
@@ -82,7 +84,7 @@ def explain_vm(
         return _unmade(machine, unmade, what)
     found = _refused(failure.message)
     if found is None:
-        return explain(failure, what)
+        return explain_pci(hypervisor, failure, what) or explain(failure, what)
     path, words = found["path"], found[0]
     models, user, group = _security(hypervisor)
     if "apparmor" not in models:

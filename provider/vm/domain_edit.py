@@ -123,6 +123,8 @@ def _host_devices(there: Element, ours: Element) -> None:
         wanted = host_device(new)
         kept = next((d for told, d in have if told == wanted), None)
         there.append(copy.deepcopy(new) if kept is None else kept)
+        if kept is None and "pci" in wanted:
+            _spare_port(there)
 
 
 def _is_agent(channel: Element) -> bool:

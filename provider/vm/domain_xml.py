@@ -192,7 +192,8 @@ def _devices(root: Element, machine: Machine) -> None:
         return
     if has_root_ports(given, machine.architecture):
         add(devices, "controller", type="pci", index=0, model="pcie-root")
-        for _ in range(SPARE_PORTS + len(machine.disks) + len(machine.nics) + 4):
+        handed_over = sum(1 for d in given.get("hostdev") or () if d.get("pci"))
+        for _ in range(SPARE_PORTS + len(machine.disks) + len(machine.nics) + handed_over + 4):
             add(devices, "controller", type="pci", model="pcie-root-port")
     if any(d.bus == "scsi" for d in machine.disks):
         add(devices, "controller", type="scsi", index=0, model="virtio-scsi")

@@ -9,6 +9,7 @@ from hythe.diagnostic import Diagnostic, error
 from hythe.provider.protocol import ProviderError
 
 NO_DOMAIN, NO_NETWORK, NO_POOL, NO_VOLUME, NO_METADATA, NO_SNAPSHOT = 42, 43, 49, 50, 80, 72
+NO_NODE_DEVICE = 53
 OPERATION_INVALID, OPERATION_FAILED, UNSUPPORTED, VOLUME_EXISTS = 55, 9, 3, 90
 """Numbers of libvirt errors (virErrorNumber in virterror.h)."""
 NOT_FOUND = frozenset({NO_DOMAIN, NO_NETWORK, NO_POOL, NO_VOLUME, NO_METADATA, NO_SNAPSHOT})

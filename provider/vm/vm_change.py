@@ -81,6 +81,8 @@ class _Change:
         return self._end(machine)
 
     def _carry_out(self, seen: Seen, machine: Machine) -> None:
+        if "hostdev" in self.changed:
+            self.maker.check_devices()
         stop = seen.running and (self._needs_restart() or not self.desired.get("running", True))
         if stop:
             self._shut_down()

@@ -15,6 +15,7 @@ from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.denied import explain_vm
 from hythe.provider.vm.domain_xml import SEED_FILE, Machine, Nic, domain_xml
 from hythe.provider.vm.marks import mac_of, uuid_of
+from hythe.provider.vm.pci import check_pci
 from hythe.provider.vm.ready import NotReady, wait_ready
 from hythe.provider.vm.seed import SeedSpec, make_seed
 from hythe.provider.vm.vm_align import align_nics
@@ -41,6 +42,7 @@ class Maker:
 
     def make(self) -> Attributes:
         """Everything. Raises ProviderError; with ``partial`` when there is a VM that did not become ready."""
+        self.check_devices()
         pool = pools.ensure_pool(self.hypervisor, None)
         machine = self.machine(pool)
         self.context.progress(f"making disks of VM {self.name}")
@@ -58,6 +60,13 @@ class Maker:
         if not self.desired.get("running", True):
             return self._read(attributes)
         return self._until_ready(attributes)
+
+    def check_devices(self) -> None:
+        """Nothing, where the devices of the host can be handed over or are not now. Raises ProviderError."""
+        if self.desired.get("running", True):
+            told = check_pci(self.hypervisor, self.desired.get("hostdev") or (), self.what)
+            if told:
+                raise ProviderError(*told)
 
     def machine(self, pool: pools.PoolInfo, before: Attributes | None = None) -> Machine:
         """What the domain is made of. ``before`` is what it is now, when there is one."""

@@ -168,7 +168,10 @@ class Graphics(Model):
 class HostDevice(Model):
     """A device of the host that is handed to the VM."""
 
-    pci: Annotated[str, AfterValidator(_pci)] | None = attr(description="PCI address, like 0000:03:00.0.")
+    pci: Annotated[str, AfterValidator(_pci)] | None = attr(
+        description="PCI address, like 0000:03:00.0. The machine needs an IOMMU that is on. Others of the device's "
+        "IOMMU group that have a driver are to be handed over too."
+    )
     usb: Annotated[str, AfterValidator(_usb)] | None = attr(description="USB vendor and product, like 1d6b:0002.")
 
     @model_validator(mode="after")

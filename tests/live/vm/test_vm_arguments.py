@@ -308,6 +308,27 @@ def test_a_device_of_the_host_that_is_not_there(lab: Lab) -> None:
     assert made.changes() == []
 
 
+def test_a_pci_device_that_cannot_be_handed_over_stops_nothing(lab: Lab) -> None:
+    if any(Path("/sys/kernel/iommu_groups").iterdir()):
+        pytest.skip("the machine has an IOMMU")
+    made = lab.vm(name=lab.name(), **BLANK)
+    number = made.virsh("domid")
+    there = max(os.listdir("/sys/bus/pci/devices"))
+    for address, told in ((there, "hands over no PCI devices: .* no IOMMU"), ("ffff:00:00.0", "host not found: .*")):
+        with pytest.raises(ProviderError, match=f"{told}.*{address}"):
+            made.change(hostdev=[{"pci": address}])
+        made.arguments.pop("hostdev")
+        assert made.virsh("domid") == number
+        assert made.changes() == []
+    # one that is not to run may be prepared for another day
+    assert made.change(running=False) == {"running": RESTART}
+    assert made.change(hostdev=[{"pci": there}]) == {"hostdev": LIVE}
+    with pytest.raises(ProviderError, match="Machine hands over no PCI devices"):
+        made.change(running=True)
+    made.arguments["running"] = False
+    assert made.changes() == []
+
+
 def test_a_name_that_is_taken(lab: Lab) -> None:
     made = lab.vm(name=lab.name(), **BLANK)
     before = made.xml()

@@ -119,6 +119,19 @@ def test_devices_that_stay_keep_their_places() -> None:
     assert [(d.get("type"), d.find("address") is not None) for d in after] == [("pci", True), ("usb", False)]
 
 
+def test_a_pci_device_leaves_the_free_ports_free() -> None:
+    def ports(root: Any) -> int:
+        return sum(1 for c in root.findall("devices/controller") if c.get("model") == "pcie-root-port")
+
+    none, usb, one = machine(), machine(hostdev=[{"usb": "1d6b:0002"}]), machine(hostdev=[{"pci": "01:02.3"}])
+    assert [ports(domain_xml(m)) - ports(domain_xml(none)) for m in (usb, one)] == [0, 1]
+    config = again(domain_xml(none))
+    assert ports(edited(config, domain_xml(one), {"hostdev"})) == ports(config) + 1
+    assert ports(edited(config, domain_xml(usb), {"hostdev"})) == ports(config)
+    kept = again(domain_xml(one))
+    assert ports(edited(kept, domain_xml(one), {"hostdev"})) == ports(kept)
+
+
 def test_memory_that_no_balloon_takes_tells_nothing() -> None:
     made = machine(memory="64MiB", max_memory="128MiB")
     config, live = again(domain_xml(made)), again(domain_xml(made))
