@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from hythe import __version__
+from hythe.address import parse_address
 from hythe.diagnostic import Diagnostic, DiagnosticError, error
 from hythe.state.backends.base import Backend, Held, LeaseLost, Records
 from hythe.state.codec import (
@@ -66,15 +67,15 @@ class StateStore:
     def read(self, lineage: str | None = None, *, lost_is_fresh: bool = False) -> Loaded:
         """Snapshot and journal together. ``lineage`` is for a state that does not exist yet (from a plan).
 
-        One whose file is gone, though what is beside it shows that it held objects, is refused, as going on without
-        would make them all once more; unless ``lost_is_fresh``.
+        One whose file is gone, though what is beside it shows that it held objects, is refused (see :meth:`lost`);
+        unless ``lost_is_fresh``.
         """
         data = self._snapshot()
         journal, records, version = self._journal()
         header = records[0] if records else None
         if data is None:
-            if not (records or lost_is_fresh):
-                self._refuse_lost()
+            if not (records or lost_is_fresh) and (lost := self.lost()) is not None:
+                raise DiagnosticError(error("State file missing", lost))
             return self._first(journal, records, version, lineage)
         try:
             snapshot = decode_snapshot(data)
@@ -213,32 +214,34 @@ class StateStore:
         self._date(loaded)
         return loaded
 
-    def _refuse_lost(self) -> None:
-        """Raises DiagnosticError when there was a state with objects, and its file alone is gone."""
+    def lost(self) -> str | None:
+        """How to bring a state back that held objects, and whose file alone is gone; None when that is not so.
+
+        Going on without it would make them once more. One that held nothing but values may go: these come back as the
+        configuration has them.
+        """
         if self.backend.paths is None:
-            return
+            return None
         try:
             backup = read_backup_snapshot(self.backend)
             last = self.recovered(backup or Snapshot(State("")))
         except (OSError, BadSnapshot, DiagnosticError):
             held = "objects"
         else:
-            count = len(last.state.instances.keys() | {i.instance.address for i in last.pending}) + len(
-                last.state.deposed
-            )
-            if not count:
-                return
+            addresses = last.state.instances.keys() | {i.instance.address for i in last.pending}
+            if not last.state.deposed and all(parse_address(a).kind == "value" for a in addresses):
+                return None
+            count = len(addresses) + len(last.state.deposed)
             held = "1 object" if count == 1 else f"{count:,} objects"
         advice = put_back_lost(self.backend)
         if advice is None:
-            return
+            return None
         left = self.backend.paths.backup
-        text = (
+        return (
             f"{self.where} is not there, and what is left beside it shows that it held {held}: going on without it "
             f"would make them once more. {advice} If it is really to be forgotten, move what is left of it away too "
             f"({left}, {left}.journal)."
         )
-        raise DiagnosticError(error("State file missing", text))
 
     def _date(self, loaded: Loaded) -> None:
         if loaded.pending:

@@ -148,7 +148,7 @@ def read_pushed(data: bytes, path: str, registry: Registry, *, force: bool) -> S
 
 
 def current_or_lost(store: StateStore, *, force: bool) -> Loaded:
-    """What is to be replaced. With ``force`` even what cannot be read, which then counts as empty.
+    """What is to be replaced; one whose file is gone counts as empty. With ``force`` even what cannot be read does.
 
     Raises DiagnosticError, which says how to bring back what cannot be read.
     """
@@ -156,7 +156,7 @@ def current_or_lost(store: StateStore, *, force: bool) -> Loaded:
     from hythe.state.session import Loaded
 
     try:
-        return store.read()
+        return store.read(lost_is_fresh=True)
     except DiagnosticError:
         if not force:
             raise

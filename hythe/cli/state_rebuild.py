@@ -13,7 +13,7 @@ from hythe.cli.context import FAILED, FINE, Cli, fail
 from hythe.cli.secrets import remember_state_secrets
 from hythe.cli.sources import require_folder
 from hythe.cli.workspace import Workspace
-from hythe.diagnostic import DiagnosticError
+from hythe.diagnostic import DiagnosticError, warning
 
 if TYPE_CHECKING:
     from hythe.planner.rebuild import Rebuilt
@@ -67,6 +67,8 @@ def command(
     variables = workspace.variables(options.inputs_in_order(), ask=input)
     with workspace.locked("state rebuild", lock, lock_timeout) as store, workspace.hosts() as hosts:
         base = _base(store, force=force)
+        if base.fresh and (lost := store.lost()) is not None:
+            cli.report([warning("State file missing", f"{lost} That loses less than to rebuild it.")])
         session = workspace.session(hosts, variables, parallelism=parallelism)
         seen = survey(session)
         chosen = _choose(cli, seen, lineage, base, ask=input and not auto_approve)

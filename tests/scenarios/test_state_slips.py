@@ -42,17 +42,29 @@ def do_what_is_said(shell: Shell, told: str) -> None:
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
 def test_a_state_whose_file_alone_is_gone_is_not_begun_anew(shell: Shell, changes: int) -> None:
-    for n in range(changes):
-        shell.write(TEXT.replace("one", f"v{n}"))
+    for n in range(changes + 1):
+        shell.write(f'{TEXT.replace("one", f"v{n}")}resource "random" "r" {{ type = "pet" }}')
         shell.fine("apply", "-auto-approve")
     state = shell.folder / "hythe.state.json"
     state.unlink()
-    for words in (("plan",), ("apply", "-auto-approve"), ("state", "list"), ("init",), ("state", "rebuild")):
+    for words in (("plan",), ("apply", "-auto-approve"), ("state", "list"), ("init",)):
         told = shell.refused(*words)
         assert "State file missing" in told
-        assert "held 2 objects" in told
+        assert "held 3 objects" in told
+    # what is to bring a state back goes on
+    assert shell("state", "rebuild") == 1
+    assert "State file missing" in shell.err
     assert not state.exists()
     do_what_is_said(shell, told)
+    assert shell.fine("plan", "-detailed-exitcode").startswith("No changes")
+
+
+def test_a_state_that_is_gone_is_replaced_by_a_copy(shell: Shell) -> None:
+    shell.write(f'{TEXT}resource "random" "r" {{ type = "pet" }}')
+    shell.fine("apply", "-auto-approve")
+    (shell.folder / "hythe.state.json").rename(shell.folder / "copy")
+    shell.refused("plan")
+    shell.fine("state", "push", "copy")
     assert shell.fine("plan", "-detailed-exitcode").startswith("No changes")
 
 
@@ -62,6 +74,11 @@ def test_a_state_that_is_gone_comes_back_as_a_version(shell: Shell) -> None:
     (shell.folder / "hythe.state.json").unlink()
     shell.fine("state", "history", "-restore", "1", "-auto-approve")
     assert shell.fine("plan", "-detailed-exitcode").startswith("No changes")
+
+
+def test_a_state_that_held_nothing_but_values_may_go(shell: Shell) -> None:
+    (shell.folder / "hythe.state.json").unlink()
+    assert "2 to add" in shell.fine("apply", "-auto-approve")
 
 
 def test_a_state_that_held_nothing_may_go(shell: Shell) -> None:
