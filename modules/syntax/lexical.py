@@ -95,12 +95,12 @@ class Cursor:
         if found is None:
             return None
         self.pos += len(found)
-        return normalized(found)
+        return found if found.isascii() else normalized(found)
 
     def next_name(self) -> str | None:
         """The identifier that is next, not taken."""
         found = name_at(self.text, self.pos)
-        return None if found is None else normalized(found)
+        return found if found is None or found.isascii() else normalized(found)
 
     def describe(self) -> str:
         """What is next, for messages."""
