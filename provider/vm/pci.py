@@ -138,8 +138,8 @@ def _no_iommu(begin: str) -> Diagnostic:
         "Machine hands over no PCI devices",
         f"{begin}. The hypervisor's machine needs an IOMMU that is on, and Linux's module vfio-pci. Turn VT-d (Intel) "
         "or AMD-Vi on in its firmware, start its kernel with `intel_iommu=on` where it is Intel's, and load the module "
-        "(`sudo modprobe vfio-pci`). /sys/kernel/iommu_groups is not empty there and /dev/vfio/vfio exists when all "
-        "is well; `virt-host-validate qemu` looks at the rest.",
+        "(`sudo modprobe vfio-pci`; nothing in /etc/modprobe.d may forbid it). /sys/kernel/iommu_groups is not empty "
+        "there and /dev/vfio/vfio exists when all is well; `virt-host-validate qemu` looks at the rest.",
     )
 
 

@@ -311,7 +311,7 @@ def test_a_device_of_the_host_that_is_not_there(lab: Lab) -> None:
 def test_a_pci_device_that_cannot_be_handed_over_stops_nothing(lab: Lab) -> None:
     if any(Path("/sys/kernel/iommu_groups").iterdir()):
         pytest.skip("the machine has an IOMMU")
-    made = lab.vm(name=lab.name(), **BLANK)
+    made = lab.vm(name=lab.name(), **BLANK, shutdown_timeout="1s")
     number = made.virsh("domid")
     there = max(os.listdir("/sys/bus/pci/devices"))
     for address, told in ((there, "hands over no PCI devices: .* no IOMMU"), ("ffff:00:00.0", "host not found: .*")):

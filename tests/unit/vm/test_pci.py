@@ -89,6 +89,17 @@ def test_who_is_in_the_way() -> None:
 
 SAID = [
     (
+        "Failed to load PCI stub module vfio-pci: administratively prohibited",
+        "Machine hands over no PCI devices",
+        "/etc/modprobe.d",
+    ),
+    (
+        "internal error: qemu unexpectedly closed the monitor: vfio 0000:09:01.0: failed to setup container for group "
+        "22: Failed to set iommu for container: Operation not permitted",
+        "IOMMU keeps the device back",
+        "allow_unsafe_interrupts=1",
+    ),
+    (
         "unsupported configuration: host doesn't support passthrough of host PCI devices",
         "Machine hands over no PCI devices",
         "intel_iommu=on",
@@ -114,7 +125,7 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("message", "summary", "detail"), SAID, ids=[s[1] for s in SAID])
+@pytest.mark.parametrize(("message", "summary", "detail"), SAID, ids=[s[2] for s in SAID])
 def test_what_libvirt_says(hypervisor: Hypervisor, message: str, summary: str, detail: str) -> None:
     told = explain_pci(hypervisor, LibvirtError(1, message), "Creating VM")
     assert told is not None
