@@ -344,6 +344,9 @@ def values(mapping: Value) -> Value:
     return mark(List(items, plain.element) if isinstance(plain, Map) else tuple(items), marks)
 
 
+_ATOMS = frozenset({str, int, bool, Decimal})
+
+
 def _lookup_type(args: Sequence[Value]) -> Type:
     if len(args) > 3:
         raise FunctionError(f"lookup() takes two or three arguments, got {len(args)}", 3)
@@ -382,8 +385,15 @@ def _lookup_type(args: Sequence[Value]) -> Type:
     returns=_lookup_type,
     description="The element of the map with the key, or the default.",
     examples=['lookup({ a = "x" }, "b", "none") == "none"'],
+    checking=True,
 )
-def lookup(mapping: Value, key: Value, *default: Value, returns: Type) -> Value:
+def lookup(mapping: Value, key: Value, *default: Value) -> Value:
+    if type(mapping) is dict and type(key) is str and len(default) == 1:
+        if key in mapping:
+            return mapping[key]
+        if type(default[0]) in _ATOMS:
+            return default[0]
+    returns = _lookup_type((mapping, key, *default))
     plain, marks = unmark(mapping)
     name, more = unmark(key)
     if name in plain:

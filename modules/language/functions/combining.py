@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 
 from hythe.modules.language import conversions, types
 from hythe.modules.language.functions.registry import FunctionError, Param, function
@@ -95,15 +96,11 @@ def coalescelist(*args: Value, returns: Type) -> Value:
 
 
 _TUPLE_ONLY = frozenset({tuple})
-_SOME_TUPLE = tuple_of(())
-"""Stands for the type of known tuples' concatenation: of that it only matters that it is no list."""
 
 
 def _concat_type(args: Sequence[Value]) -> Type:
     if not args:
         raise FunctionError("at least one argument is required")
-    if _TUPLE_ONLY.issuperset(map(type, args)):
-        return _SOME_TUPLE
     kinds = [types.type_of(arg) for arg in args]
     if all(kind.name == "list" for kind in kinds):
         common = types.unify(kinds)
@@ -130,8 +127,12 @@ def _concat_type(args: Sequence[Value]) -> Type:
     returns=_concat_type,
     description="One list with the elements of all lists.",
     examples=['length(concat(["a"], ["b", "c"])) == 3'],
+    checking=True,
 )
-def concat(*args: Value, returns: Type) -> Value:
+def concat(*args: Value) -> Value:
+    if args and _TUPLE_ONLY.issuperset(map(type, args)):
+        return tuple(chain.from_iterable(args))
+    returns = _concat_type(args)
     marks: frozenset[str] = frozenset()
     items: list[Value] = []
     as_list = returns.name == "list"

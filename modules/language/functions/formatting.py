@@ -76,7 +76,7 @@ class _Verb:
     examples=['format("Hello, %s!", "Ander") == "Hello, Ander!"', 'format("%03d", 7) == "007"'],
 )
 def format_(template: str, *args: Value) -> Value:
-    if not all(map(is_known, args)):
+    if not (_ATOMS.issuperset(map(type, args)) or all(map(is_known, args))):
         return Unknown(STRING)
     return text.normalized(_fill(template, args))
 
@@ -140,6 +140,7 @@ def _element(arg: Value, index: int) -> Value:
     return Unknown(arg.type.elements[index]) if type(arg) is Unknown else arg[index]
 
 
+_ATOMS = frozenset({str, int, bool, Decimal})
 _SHORT = 200
 """Templates up to this size are remembered, as each is used for many instances."""
 
@@ -148,10 +149,11 @@ def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
     parts: list[str] = []
     size = highest = 0
     for piece in (_known_pieces if len(template) <= _SHORT else _pieces)(template):
-        if isinstance(piece, str):
+        if type(piece) is str:
             parts.append(piece)
             continue
-        if isinstance(piece, _Fault):
+        if type(piece) is not _Verb:
+            assert isinstance(piece, _Fault)
             raise FunctionError(piece.message, 0)
         if piece.argument > len(args):
             raise FunctionError(
@@ -159,10 +161,13 @@ def _fill(template: str, args: tuple[Value, ...] | list[Value]) -> str:
                 f"need index {piece.argument} but have {len(args)} total",
                 0,
             )
-        parts.append(_render(piece, args[piece.argument - 1]))
-        size += len(parts[-1])
-        text.check_length(size)
-        highest = max(highest, piece.argument)
+        rendered = _render(piece, args[piece.argument - 1])
+        parts.append(rendered)
+        size += len(rendered)
+        if size > text.MAX_STRING:
+            text.check_length(size)
+        if piece.argument > highest:
+            highest = piece.argument
     if highest < len(args):
         used = "no verbs in format string" if not highest else f"only {highest} used by format string"
         raise FunctionError(f"too many arguments; {used}", highest + 1)
@@ -195,7 +200,7 @@ def _pieces(template: str) -> tuple[str | _Verb | _Fault, ...]:
         found.append(verb)
         following = verb.argument + 1
         position = start + len(verb.raw)
-    return (*found, template[position:])
+    return (*found, template[position:]) if position < len(template) else tuple(found)
 
 
 _known_pieces = lru_cache(maxsize=1024)(_pieces)
@@ -218,6 +223,8 @@ def _parse_verb(template: str, start: int, following: int) -> _Verb:
 
 
 def _render(verb: _Verb, arg: Value) -> str:
+    if type(arg) is int and verb.specifier is not None:
+        return format(arg, verb.specifier)
     if verb.mode == "v":
         return _render_as_is(verb, arg)
     if is_null(arg):
@@ -253,8 +260,6 @@ def _render_string(verb: _Verb, arg: Value) -> str:
 
 
 def _render_number(verb: _Verb, arg: Value) -> str:
-    if type(arg) is int and verb.specifier is not None:
-        return format(arg, verb.specifier)
     number = _converted(verb, arg, NUMBER)
     if verb.mode not in "bdoxX":
         return format_real(number, verb.style)

@@ -183,7 +183,8 @@ Returns = Type | Callable[[Sequence[Value]], Type]
 class Function:
     """A function of the language. ``special`` ones are evaluated by the compiler, not called.
 
-    ``keywords`` are what the implementation asks for beside the arguments.
+    ``keywords`` are what the implementation asks for beside the arguments. One that is ``checking`` refuses by itself
+    what ``returns`` refuses.
     """
 
     name: str
@@ -194,15 +195,16 @@ class Function:
     description: str
     examples: tuple[str, ...]
     special: bool = False
+    checking: bool = False
     keywords: frozenset[str] = frozenset()
     accepting: dict[int, tuple[Param, ...]] = field(default_factory=dict, repr=False, compare=False)
     """The parameters that so many arguments go to, as far as they were asked for."""
     simple: bool = field(init=False, repr=False, compare=False)
-    """Whether there is nothing to a call but the arguments: no keywords, and always the same type of result."""
+    """Whether there is nothing to a call but the arguments: no keywords, and no type to be found first."""
 
     def __post_init__(self) -> None:
         """Find out whether it is ``simple``."""
-        object.__setattr__(self, "simple", not self.keywords and not callable(self.returns))
+        object.__setattr__(self, "simple", not self.keywords and (self.checking or not callable(self.returns)))
 
     def params_for(self, count: int) -> tuple[Param, ...]:
         """The parameter of each of ``count`` arguments. Raises FunctionError when that is no number of them."""
@@ -245,12 +247,14 @@ def function(
     description: str = "",
     examples: Iterable[str] = (),
     special: bool = False,
+    checking: bool = False,
 ) -> Callable[[Implementation], Implementation]:
     """Declare a function of the language, implemented by what is decorated.
 
     The implementation gets the arguments in order, and by keyword what it asks for: ``env`` (the
     Environment) and ``returns`` (the result type of this very call). ``returns`` is a type, or is
-    called with the arguments, some of which may be unknown, to find it.
+    called with the arguments, some of which may be unknown, to find it. With ``checking`` the implementation refuses
+    itself what ``returns`` refuses, so that this need not be called when all is known.
     """
 
     def declare(implementation: Implementation) -> Implementation:
@@ -268,6 +272,7 @@ def function(
             description,
             tuple(examples),
             special,
+            checking,
             frozenset(keywords),
         )
         return implementation
@@ -307,9 +312,7 @@ def call_function(found: Function, args: Sequence[Value], env: Environment, *, r
     ``ready``: there are as many arguments as there may be, each of a class in its :attr:`Param.ready`.
     """
     try:
-        if not ready:
-            return _call(found, args, env)
-        return found.implementation(*args) if found.simple else _result(found, args, env)
+        return _result(found, args, env) if ready else _call(found, args, env)
     except FunctionError as exc:
         raise without_secrets(exc, args) from None
     except RecursionError:
@@ -352,6 +355,8 @@ def _call(found: Function, args: Sequence[Value], env: Environment) -> Value:
 
 
 def _result(found: Function, args: Sequence[Value], env: Environment) -> Value:
+    if found.simple:
+        return found.implementation(*args)
     # asked for in any case: it also tells what is wrong with the arguments
     result_type = found.returns(args) if callable(found.returns) else found.returns
     if not found.keywords:
