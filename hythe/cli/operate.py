@@ -210,11 +210,11 @@ def _missed(plan: Plan, state: State, targets: Sequence[str]) -> list[Diagnostic
     from hythe.address import Address, parse_address, parse_target
 
     out = []
+    known = {c.address for c in plan.changes} | state.instances.keys() if targets else set()
     for text in targets:
         at = parse_target(text)
         if not isinstance(at, Address) or at.mode != "managed" or at.key is None or str(at.block) in plan.deferred:
             continue
-        known = {c.address for c in plan.changes} | state.instances.keys()
         if text not in known and str(at) not in known:
             there = [a for a in sorted(known) if parse_address(a).block == at.block]
             hint = did_you_mean(str(at), there)

@@ -15,7 +15,7 @@ _NEEDS = {
     "list": "The list type constructor requires one argument specifying the element type.",
     "set": "The set type constructor requires one argument specifying the element type.",
     "map": "The map type constructor requires one argument specifying the element type.",
-    "object": "The object type constructor requires one argument specifying the attribute types and values as a map.",
+    "object": "The object type constructor requires one argument specifying the attribute types as a map.",
     "tuple": "The tuple type constructor requires one argument specifying the element types as a list.",
 }
 _KEYWORDS = (*_PRIMITIVES, *_NEEDS, "any")
@@ -95,7 +95,7 @@ class _TypeReader:
         if name == "any":
             return self.fail(expr, 'Type constraint keyword "any" does not expect arguments.')
         if name == "optional":
-            return self.fail(expr, 'Keyword "optional" is valid only as a modifier for object type attributes.')
+            return self.fail(expr, 'The keyword "optional" is valid only for the attributes of an object type.')
         if name not in _NEEDS:
             hint = did_you_mean(name, _KEYWORDS)
             return self.fail(expr, f'Keyword "{name}" is not a valid type constructor.{hint}')
@@ -124,7 +124,7 @@ class _TypeReader:
             if name is None:
                 self.fail(key, "Object constructor map keys must be attribute names.")
             elif name in attributes:
-                self.fail(key, f'Object constructor map keys must be unique. "{name}" is given twice.')
+                self.fail(key, f'The attribute "{name}" is given twice.')
             elif isinstance(value, tree.Call) and value.name == "optional":
                 attributes[name], optional[name] = self._optional(value)
             else:
@@ -133,13 +133,12 @@ class _TypeReader:
 
     def _optional(self, call: tree.Call) -> tuple[Type, Value]:
         if not self._constraint:
-            self.fail(call, "Optional attribute modifier is only for type constraints, not for exact types.")
+            self.fail(call, "An exact type has no optional attributes: optional() is for type constraints.")
             return ANY, None
         if not call.args:
-            return self.fail(call, "Optional attribute modifier requires the attribute type as its argument."), None
+            return self.fail(call, "optional() takes the attribute's type, and maybe its default."), None
         if len(call.args) > 2:
-            expected = "at most two arguments: the attribute type, and a default value"
-            return self.fail(call, f"Optional attribute modifier expects {expected}."), None
+            return self.fail(call, "optional() takes no more than the attribute's type and its default."), None
         default = self._constant(call.args[1]) if len(call.args) == 2 else None
         kind = self.read(call.args[0])
         return kind, (None if is_null(default) else self._default(call.args[1], default, kind))
@@ -149,7 +148,13 @@ class _TypeReader:
         compiled = compile_expression(expr, self._source)
         if compiled.references:
             place = compiled.references[0].range
-            self.diagnostics.append(error("Variables not allowed", "Variables may not be used here.", place))
+            self.diagnostics.append(
+                error(
+                    "Default is not constant",
+                    "A default in optional() is the same everywhere: it names nothing.",
+                    place,
+                )
+            )
             return None
         scope = Scope({})
         value = compiled.evaluate(scope)
@@ -164,7 +169,7 @@ class _TypeReader:
             self.diagnostics.append(
                 error(
                     "Invalid default value for optional attribute",
-                    f"This default value is not compatible with the attribute's type constraint: {place}{exc.message}.",
+                    f"This default value is not compatible with the attribute's type: {place}{exc.message}.",
                     self._source.range(expr.start, expr.end),
                 )
             )

@@ -220,7 +220,7 @@ def test_a_hostile_file_cannot_ask_for_much(name: str, value: Any) -> None:
     started = time.monotonic()
     with pytest.raises(KeyRefused):
         source.reading(stored)
-    assert time.monotonic() - started < 20  # what it asks for would take minutes
+    assert time.monotonic() - started < 1
     document, _ = seal_document(b"x", "state", [], Key(KEY, stored), "pbkdf2")
     assert outcome(document, target(source)) == "Encryption key refused"
 

@@ -181,7 +181,7 @@ def test_a_holder_elsewhere_that_is_silent_loses_the_lease(database: Database) -
         database.backend().lock("apply", 0)
     other = database.backend()
     with other.lock("apply", 20):
-        assert time.monotonic() - began > 0.5
+        assert 0.5 < time.monotonic() - began < 4
         assert other.read_journal().records == [b"head", b"a"]
         with pytest.raises(LeaseLost, match="hythe apply"):
             journal.write([b"b"])
@@ -237,8 +237,9 @@ def test_a_session_that_hangs_in_a_transaction_keeps_nobody_out(database: Databa
     with psycopg.connect(database.address, application_name=name) as hanging:
         hanging.execute("SELECT * FROM hythe_state.states FOR UPDATE")
         time.sleep(1.2)
+        began = time.monotonic()
         with database.backend().lock("apply", 10):
-            pass
+            assert time.monotonic() - began < 3
         with pytest.raises(psycopg.OperationalError):
             hanging.execute("SELECT 1")
 
@@ -319,14 +320,14 @@ def test_a_server_that_stays_away_is_told_once_in_time(database: Database) -> No
         began = time.monotonic()
         with pytest.raises(ServerFailed) as caught:
             journal.write([b"b"])
-        assert 1.4 < time.monotonic() - began < 60, "it would go on for 90 s"
+        assert 1.4 < time.monotonic() - began < 6
         assert "refused" in str(caught.value)
         assert str(database.cluster.port) in caught.value.mend
         # what is still to be said does not wait as long again
         began = time.monotonic()
         with pytest.raises(ServerFailed):
             backend.write(b"x", serial=1, keep_journal=True)
-        assert time.monotonic() - began < 1.4
+        assert time.monotonic() - began < 1
     finally:
         database.cluster.start()
     journal.write([b"b", b"c"])

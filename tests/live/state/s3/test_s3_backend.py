@@ -163,8 +163,10 @@ def test_a_large_state(bucket: Bucket) -> None:
         assert bucket.backend().read() == data
         # a record costs the same whatever the size of the state
         journal = backend.open_journal(b"head", None)
+        began = time.monotonic()
         for _ in range(50):
             journal.write([b"x" * 500])
+        assert time.monotonic() - began < 5
         journal.write([b'{"intent": %d}' % n for n in range(10_000)])
     written = bucket.link.keys("")
     assert len([o for o in written if o.key.startswith(f"{KEY}.hythejournal/")]) == 52
@@ -222,7 +224,7 @@ def test_a_stopped_holder_is_refused_whatever_it_writes(bucket: Bucket, knows: b
     other = bucket.backend()
     begun = time.monotonic()
     with other.lock("apply", 20):
-        assert time.monotonic() - begun > 0.9
+        assert 0.9 < time.monotonic() - begun < 15
         # the other has written nothing yet, and read nothing
         with pytest.raises(LeaseLost, match="it is held by"):
             journal.write([b"late"])
