@@ -35,7 +35,8 @@ def open_host(name: str, attributes: Mapping[str, Any], machine: Machine | None 
 def _require_reachable(name: str, attributes: Mapping[str, Any]) -> None:
     """A VM that is off, or has no address or keys, is not even tried."""
     if attributes.get("running") is False:
-        text = f"{name} is shut off. Start it (`running = true`, or `virsh start {attributes.get('name')}`)."
+        known = attributes.get("name")
+        text = f"{name} is shut off or paused. Start it (`running = true`, `virsh start {known}` or `virsh resume` it)."
     elif not attributes.get("ssh"):
         text = (
             f"{name} has no keys of Hythe: it was imported, or made without `image` or with `cloud_init = false`. "

@@ -26,7 +26,7 @@ from hythe.provider.vm.vm_hints import hint
 from hythe.provider.vm.vm_live import Live
 from hythe.provider.vm.vm_make import Maker, take_snapshot
 from hythe.provider.vm.vm_model import VmModel
-from hythe.provider.vm.vm_power import shut_down, start
+from hythe.provider.vm.vm_power import resume, shut_down, start
 from hythe.provider.vm.vm_read import Seen, look, observed
 from hythe.provider.vm.xml import Element, render
 from hythe.value import Reference
@@ -83,6 +83,9 @@ class _Change:
     def _carry_out(self, seen: Seen, machine: Machine) -> None:
         if "hostdev" in self.changed:
             self.maker.check_devices()
+        if seen.paused:
+            # also before it is shut down: a paused guest hears nothing
+            self._resume()
         stop = seen.running and (self._needs_restart() or not self.desired.get("running", True))
         if stop:
             self._shut_down()
@@ -214,6 +217,12 @@ class _Change:
             if again and self._start_as_before(old):
                 told = error(told.summary, f"{told.detail}\nIt runs again as it was before.")
             raise ProviderError(told) from failure
+
+    def _resume(self) -> None:
+        self.context.progress(f"resuming VM {self.name}, which was paused")
+        self.started = True
+        self.before = {**self.before, "running": True}
+        resume(self.hypervisor, self.uuid)
 
     def _start_as_before(self, old: Element) -> bool:
         text = render(old)

@@ -299,7 +299,7 @@ class VmModel(Model):
     consistent: bool = attr(
         True,
         description="Whether what runs and what starts next are the same. Hythe sees to it: it is told as a change "
-        "when one was changed without the other.",
+        "when one was changed without the other, or the VM was paused.",
         effect=Effect.LIVE,
     )
     running: bool = attr(True, description="Whether it runs.", effect=Effect.LIVE)

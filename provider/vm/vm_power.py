@@ -10,6 +10,11 @@ from hythe.provider.vm.client import Hypervisor, LibvirtError
 
 _SHUTDOWN_ACPI, _SHUTDOWN_AGENT = 1, 2
 _MANAGED_SAVE, _SNAPSHOTS, _NVRAM, _CHECKPOINTS = 1, 2, 4, 16
+_STATE_PAUSED = 3
+"""Of virDomainState."""
+_STAYS_PAUSED = frozenset({0, 1, 5, 6, 7, 10})
+"""Reasons (virDomainPausedReason) that last until somebody resumes it: unknown, a user, an error of a disk, a watchdog,
+a snapshot of a paused VM, a crash of the guest. The others are steps of saving, migrating, starting and the like."""
 _PAUSE = 0.25
 _AGAIN = 10.0
 
@@ -17,6 +22,17 @@ _AGAIN = 10.0
 def is_running(hypervisor: Hypervisor, uuid: str) -> bool:
     """Whether a domain runs; False when it is not there."""
     return bool(hypervisor.find(lambda c: c.lookupByUUIDString(uuid).isActive()))
+
+
+def is_paused(domain: Any) -> bool:
+    """Whether a libvirt domain is paused until somebody resumes it. Raises libvirtError."""
+    state, reason = domain.state()
+    return state == _STATE_PAUSED and reason in _STAYS_PAUSED
+
+
+def resume(hypervisor: Hypervisor, uuid: str) -> None:
+    """Let a paused domain go on. Raises LibvirtError."""
+    hypervisor.call(lambda c: c.lookupByUUIDString(uuid).resume())
 
 
 def start(hypervisor: Hypervisor, uuid: str) -> None:

@@ -13,10 +13,11 @@ from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError
 from hythe.provider.vm.domain_read import bytes_of, is_seed, mac_of, observe, source_of
 from hythe.provider.vm.marks import identity_of
+from hythe.provider.vm.vm_power import is_paused
 from hythe.provider.vm.xml import Element, parse
 
 _INACTIVE, _SECURE = 2, 1
-_ACTIVE, _AUTOSTART, _HAS_SNAPSHOT = 1, 1024, 4096
+_ACTIVE, _PAUSED, _AUTOSTART, _HAS_SNAPSHOT = 1, 32, 1024, 4096
 """Which domains are listed (virConnectListAllDomainsFlags)."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LEASE, AGENT, ARP = 0, 1, 2
@@ -33,15 +34,16 @@ class Seen:
     live: Element | None
     autostart: bool
     snapshots: tuple[tuple[str, str], ...] = ()
+    paused: bool = False
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether it runs, or would if it were not paused."""
         return self.live is not None
 
     @classmethod
-    def of(cls, domain: Any, *, active: bool, autostart: bool, with_snapshots: bool) -> Seen:
-        """Read a domain of which so much is known. Raises libvirtError."""
+    def of(cls, domain: Any, *, active: bool, autostart: bool, with_snapshots: bool, maybe_paused: bool = True) -> Seen:
+        """Read a domain of which so much is known; ``paused`` is asked for where it may be. Raises libvirtError."""
         names = []
         for snapshot in domain.listAllSnapshots(0) if with_snapshots else ():
             root = parse(snapshot.getXMLDesc(0))
@@ -53,6 +55,7 @@ class Seen:
             parse(domain.XMLDesc(0)) if active else None,
             autostart,
             tuple(sorted(names)),
+            active and maybe_paused and is_paused(domain),
         )
 
 
@@ -77,15 +80,20 @@ def look_at_many(hypervisor: Hypervisor, wanted: set[str] | None) -> dict[str, S
     """Domains by UUID, all of them or those wanted: one call for each, and a few for all."""
 
     def read(connection: Any) -> dict[str, Seen]:
-        active, autostart, snapshots = (
-            {d.UUIDString() for d in connection.listAllDomains(flag)} for flag in (_ACTIVE, _AUTOSTART, _HAS_SNAPSHOT)
+        active, paused, autostart, snapshots = (
+            {d.UUIDString() for d in connection.listAllDomains(flag)}
+            for flag in (_ACTIVE, _PAUSED, _AUTOSTART, _HAS_SNAPSHOT)
         )
         out = {}
         for domain in connection.listAllDomains(0):
             uuid = domain.UUIDString()
             if wanted is None or uuid in wanted:
                 out[uuid] = Seen.of(
-                    domain, active=uuid in active, autostart=uuid in autostart, with_snapshots=uuid in snapshots
+                    domain,
+                    active=uuid in active,
+                    autostart=uuid in autostart,
+                    with_snapshots=uuid in snapshots,
+                    maybe_paused=uuid in paused,
                 )
         return out
 
@@ -110,6 +118,9 @@ def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host:
     files = list(dict.fromkeys(f for d in disks if (f := source_of(d))))
     sizes = _sizes(hypervisor, seen, files) if known.get("disk") else {}
     out = observe(seen.config, seen.live, known, sizes, balloon=balloon_works(hypervisor, seen))
+    if seen.paused:
+        # neither what is to run nor what is to be off
+        out["running"] = out["consistent"] = False
     out["autostart"] = seen.autostart
     if seen.snapshots:
         out["snapshot"] = [{"name": n, **({"description": d} if d else {})} for n, d in seen.snapshots]
@@ -118,8 +129,8 @@ def observed(hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host:
 
 
 def _reach(out: Attributes, hypervisor: Hypervisor, seen: Seen, known: Mapping[str, Any], host: Host) -> None:
-    """Addresses, and how it is logged in to; those of a VM that is off are not told."""
-    if not seen.running:
+    """Addresses, and how it is logged in to; those of a VM that is off or paused are not told."""
+    if not seen.running or seen.paused:
         for name in ("address", "addresses"):
             out.pop(name, None)
         access = out.pop("ssh", None)
