@@ -25,6 +25,33 @@ _MACHINES = (
 )
 
 
+_RUN: pytest.StashKey[Any] = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What an earlier run left that was killed would be in the way: it goes first."""
+    from tests.live import runs
+
+    if run := runs.begin():
+        session.config.stash[_RUN] = run
+        _tell(session.config, "left by a run that was killed, removed", runs.clear_dead())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing stays, also after tests that could not clean up."""
+    if run := session.config.stash.get(_RUN, None):
+        _tell(session.config, "left behind, removed", run.end())
+
+
+def _tell(config: pytest.Config, what: str, found: list[str]) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if found and reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(f"{what}: {', '.join(found)}")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With several workers (``pytest -n 2 --dist loadscope``): who may run beside whom.

@@ -24,6 +24,7 @@ import pytest
 from hythe.provider.container.client import Engine
 from hythe.provider.protocol import Completed, Context, HostUnreachable, Identity, Project, ReadContext, Referent
 from hythe.value import Reference
+from tests.live import runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -198,9 +199,9 @@ def docker() -> Iterator[Bench]:
     """The machine's Docker."""
     engine = Engine(f"unix://{DOCKER_SOCKET}")
     if not _answers(engine, 0):
-        subprocess.run([str(REPOSITORY / "scripts" / "engines.sh"), "docker"], check=True)
+        runs.start_engines("docker")
         assert _answers(engine, 60), "dockerd does not answer"
-    made = Bench("docker", engine.endpoint, engine, ("docker",), {}, f"hythetest{secrets.token_hex(4)}")
+    made = Bench("docker", engine.endpoint, engine, ("docker",), {}, runs.claim("hythetest", 4))
     try:
         yield _ready(made)
     finally:
@@ -210,11 +211,11 @@ def docker() -> Iterator[Bench]:
 
 @contextlib.contextmanager
 def _dockerd(endpoint: str, *options: str) -> Iterator[str]:
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    folder = runs.folder()
     # without a bridge (--bridge=none) it would remove docker0, which is the first one's
-    bridge = f"hyd{secrets.token_hex(3)}"
+    bridge = runs.claim("hyd")
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-    third = 200 + secrets.randbelow(50)
+    third = runs.third_octet("198.18")
     subprocess.run(["ip", "address", "add", f"198.18.{third}.1/24", "dev", bridge], check=True)
     endpoint = endpoint or f"unix://{folder}/s"
     own = ("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")
@@ -252,7 +253,7 @@ def other_docker(dockerd: Any) -> Iterator[Bench]:
     """A second Docker, as that of another machine is."""
     with dockerd("") as endpoint:
         engine = Engine(endpoint)
-        made = Bench("docker", endpoint, engine, ("docker", "-H", endpoint), {}, f"hythetest{secrets.token_hex(4)}")
+        made = Bench("docker", endpoint, engine, ("docker", "-H", endpoint), {}, runs.claim("hythetest", 4))
         try:
             yield made
         finally:
@@ -263,7 +264,7 @@ def other_docker(dockerd: Any) -> Iterator[Bench]:
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A Podman service with its own storage in a temporary folder."""
     # a unix socket's path has to be short
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    folder = runs.folder()
     (folder / "containers.conf").write_text(PODMAN_CONFIG)
     command = ["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp"]
     command += ["--network-config-dir", f"{folder}/net", "--cgroup-manager", "cgroupfs"]
@@ -276,7 +277,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             stderr=log,
         )
     engine = Engine(f"unix://{folder}/s")
-    made = Bench("podman", engine.endpoint, engine, tuple(command), environment, f"hythetest{secrets.token_hex(4)}")
+    made = Bench("podman", engine.endpoint, engine, tuple(command), environment, runs.claim("hythetest", 4))
     try:
         assert _answers(engine, 30), (folder / "log").read_text()
         yield _ready(made)

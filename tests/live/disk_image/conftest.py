@@ -32,6 +32,7 @@ from hythe.provider.protocol import (
     ReadRequest,
 )
 from hythe.provider.vm.disk_image import DiskImage
+from tests.live import runs
 
 KIND = DiskImage()
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
@@ -50,7 +51,7 @@ class Images:
     """Disk images made through the kind, removed at the end."""
 
     def __init__(self, folder: Path) -> None:
-        self.prefix = f"hyi{secrets.token_hex(3)}"
+        self.prefix = runs.claim("hyi")
         self.folder = str(folder)
         self.host = LocalHost()
         self.project = Project("live", "abcd", self.folder)
@@ -235,7 +236,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="session", autouse=True)
 def libvirt() -> None:
     """The machine's libvirt runs."""
-    subprocess.run([str(SCRIPTS / "engines.sh"), "libvirt"], check=True)
+    runs.start_engines("libvirt")
 
 
 @pytest.fixture

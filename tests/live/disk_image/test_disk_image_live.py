@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 
 from hythe.provider.protocol import Interrupted, Presence, ProviderError, ReadRequest
 from hythe.provider.vm import image_build
+from tests.live import runs
 from tests.live.disk_image.conftest import KIND, MIB, Images, Site, files_of, run, same
 
 GUEST = {"suite": "bookworm", "include": ["docker.io", "apparmor"]}
@@ -26,7 +26,7 @@ GUEST = {"suite": "bookworm", "include": ["docker.io", "apparmor"]}
 @contextlib.contextmanager
 def pool(folder: Path) -> Iterator[str]:
     """A pool of its own."""
-    name = f"hyipool{secrets.token_hex(3)}"
+    name = runs.claim("hyipool")
     folder.mkdir(exist_ok=True)
     run("virsh", "pool-define-as", name, "dir", "--target", str(folder))
     try:

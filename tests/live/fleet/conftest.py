@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.live import runs
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -54,7 +55,7 @@ class Fleet:
             folder,
             ignore=shutil.ignore_patterns(".hythe", "hythe.state.json*", "demo*"),
         )
-        third = 100 + secrets.randbelow(100)
+        third = runs.third_octet("10.78", "10.79")
         (folder / "test.auto.hclvars").write_text(f'cidr = "10.78.{third}.0/24"\n')
         self.nodes = nodes
 
@@ -143,7 +144,7 @@ def virsh(*argv: str, check: bool = True) -> str:
 
 
 def _make(base: Path, nodes: str) -> Iterator[Fleet]:
-    made = Fleet(base / f"hytest{secrets.token_hex(3)}", nodes)
+    made = Fleet(base / runs.claim("hytest"), nodes)
     try:
         yield made
     finally:
@@ -153,7 +154,7 @@ def _make(base: Path, nodes: str) -> Iterator[Fleet]:
 @pytest.fixture(scope="module")
 def engines() -> None:
     """Docker and libvirt run."""
-    subprocess.run([str(REPOSITORY / "scripts" / "engines.sh")], check=True)
+    runs.start_engines()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from hythe.provider.connection.podman_service import PodmanService
 from hythe.provider.host.host import HostKind
 from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import HostUnreachable, ReadRequest
+from tests.live import runs
 
 
 def test_the_local_docker_is_found(docker: Any) -> None:
@@ -96,7 +97,7 @@ def test_a_podman_that_does_not_start_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "podman"
     broken.write_text("#!/bin/sh\necho 'Error: no space' >&2\nexit 125\n")
     broken.chmod(0o755)
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    folder = runs.folder()
     made = PodmanService(str(broken), {**os.environ, "XDG_RUNTIME_DIR": str(folder)})
     with pytest.raises(HostUnreachable, match=r'ended with code 125 and said "Error: no space"'):
         made.connect(1)

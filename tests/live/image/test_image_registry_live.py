@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from hythe.provider.container.image_pull import latest_digest
 from hythe.provider.protocol import Presence, ProviderError
+from tests.live import runs
 
 
 def auth(registry: Any, password: str | None = None) -> dict[str, str]:
@@ -33,7 +33,7 @@ def push(shop: Any, registry: Any, name: str, page: str) -> str:
 
 
 def test_pushed_then_pulled_by_the_digest_that_was_locked(shop: Any, registry: Any, context_folder: Path) -> None:
-    path = f"team/web-{secrets.token_hex(3)}:1"
+    path = runs.claim("team/web-") + ":1"
     first = push(shop, registry, path, "one")
     name = f"{registry.address}/{path}"
     wish = {"name": name, "auth": auth(registry)}
@@ -64,7 +64,7 @@ def test_pushed_then_pulled_by_the_digest_that_was_locked(shop: Any, registry: A
 
 
 def test_a_name_with_a_digest(shop: Any, registry: Any, context_folder: Path) -> None:
-    path = f"digest-{secrets.token_hex(3)}"
+    path = runs.claim("digest-")
     digest = push(shop, registry, f"{path}:1", "one")
     wish = {"name": f"{registry.address}/{path}@{digest}", "auth": auth(registry)}
     identity, made = shop.create(**wish)
@@ -77,7 +77,7 @@ def test_a_name_with_a_digest(shop: Any, registry: Any, context_folder: Path) ->
 
 
 def test_one_that_was_there_is_left_there(shop: Any, registry: Any, context_folder: Path) -> None:
-    path = f"there-{secrets.token_hex(3)}:1"
+    path = runs.claim("there-") + ":1"
     push(shop, registry, path, "one")
     name = f"{registry.address}/{path}"
     _, first = shop.create(name=name, auth=auth(registry))
@@ -89,7 +89,7 @@ def test_one_that_was_there_is_left_there(shop: Any, registry: Any, context_fold
 
 
 def test_pull_always_asks_the_registry(shop: Any, registry: Any, context_folder: Path) -> None:
-    path = f"always-{secrets.token_hex(3)}:1"
+    path = runs.claim("always-") + ":1"
     push(shop, registry, path, "one")
     name = f"{registry.address}/{path}"
     shop.create(name=name, auth=auth(registry))
@@ -100,7 +100,7 @@ def test_pull_always_asks_the_registry(shop: Any, registry: Any, context_folder:
 
 
 def test_wrong_password_and_missing_image(shop: Any, registry: Any, context_folder: Path) -> None:
-    name = f"{registry.address}/missing-{secrets.token_hex(3)}:1"
+    name = f"{registry.address}/{runs.claim('missing-')}:1"
     with pytest.raises(ProviderError, match="Registry refused the login"):
         shop.create(name=name, auth=auth(registry, "wrong"))
     with pytest.raises(ProviderError, match="Image not found in the registry"):
@@ -119,7 +119,7 @@ def test_wrong_password_and_missing_image(shop: Any, registry: Any, context_fold
 def test_stored_login(
     shop: Any, registry: Any, context_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = f"stored-{secrets.token_hex(3)}:1"
+    path = runs.claim("stored-") + ":1"
     push(shop, registry, path, "one")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     pair = base64.b64encode(f"{registry.username}:{registry.password}".encode()).decode()
@@ -131,7 +131,7 @@ def test_stored_login(
 def test_login_of_a_credential_helper(
     shop: Any, registry: Any, context_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = f"helper-{secrets.token_hex(3)}:1"
+    path = runs.claim("helper-") + ":1"
     push(shop, registry, path, "one")
     helper = tmp_path / "docker-credential-hythetest"
     told = json.dumps({"ServerURL": registry.address, "Username": registry.username, "Secret": registry.password})
@@ -148,7 +148,7 @@ def test_login_of_a_credential_helper(
 def test_a_push_is_added_and_taken_back_in_place(shop: Any, registry: Any, context_folder: Path) -> None:
     wish: dict[str, Any] = {"name": shop.name(), "build": {"context": "ctx"}}
     identity, made = shop.create(**wish)
-    target = {"registry": registry.address, "name": f"late-{secrets.token_hex(3)}:1", "auth": auth(registry)}
+    target = {"registry": registry.address, "name": runs.claim("late-") + ":1", "auth": auth(registry)}
     assert shop.changed(identity, made, **wish, push=[target]) == {"push": "LIVE"}
     made = shop.update(identity, made, **wish, push=[target])
     assert made["digest"].startswith("sha256:")

@@ -30,6 +30,7 @@ from hythe.provider.protocol import (
     ReadRequest,
 )
 from hythe.provider.vm.marks import uuid_of
+from tests.live import runs
 
 KIND = Network()
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
@@ -59,7 +60,7 @@ class Networks:
     """Networks made through the kind, removed at the end."""
 
     def __init__(self, folder: Path) -> None:
-        self.prefix = f"hyn{secrets.token_hex(3)}"
+        self.prefix = runs.claim("hyn")
         self.folder = str(folder)
         self.host: Host = LocalHost()
         self.project = Project("live", "abcd", self.folder)
@@ -138,7 +139,7 @@ class Networks:
 @pytest.fixture(scope="session", autouse=True)
 def libvirt() -> None:
     """The machine's libvirt runs."""
-    subprocess.run([str(SCRIPTS / "engines.sh"), "libvirt"], check=True)
+    runs.start_engines("libvirt")
 
 
 @pytest.fixture
@@ -320,7 +321,7 @@ def test_found_after_a_kill(nets: Networks) -> None:
 @contextlib.contextmanager
 def machine(bridge: str, address: str, gateway: str | None) -> Iterator[str]:
     """Something with a cable to a bridge: a network namespace."""
-    space = f"hyn{secrets.token_hex(3)}"
+    space = runs.claim("hyn")
     run("ip", "netns", "add", space)
     try:
         run("ip", "link", "add", f"{space}v", "type", "veth", "peer", "name", "eth0", "netns", space)
@@ -398,7 +399,7 @@ def test_a_port_from_another_machine(nets: Networks) -> None:
 @pytest.fixture
 def cards() -> Iterator[list[str]]:
     """Two interfaces that stand for network cards."""
-    stem = f"hyc{secrets.token_hex(3)}"
+    stem = runs.claim("hyc")
     names = [f"{stem}a", f"{stem}b"]
     run("ip", "link", "add", names[0], "type", "veth", "peer", "name", names[1])
     yield names

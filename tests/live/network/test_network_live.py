@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from hythe.planner.diff import compare
 from hythe.provider.container import usage
 from hythe.provider.container.network import Network
 from hythe.provider.protocol import Attributes, Presence, ProviderError, ReadRequest
+from tests.live import runs
 
 KIND = Network()
 
@@ -97,11 +99,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 @pytest.fixture
 def parent() -> Iterator[str]:
     """A host interface of our own for macvlan and ipvlan."""
-    import subprocess
-
-    subprocess.run(["ip", "link", "add", "hythetestp", "type", "bridge"], check=True)
-    yield "hythetestp"
-    subprocess.run(["ip", "link", "del", "hythetestp"], check=True)
+    name = runs.claim("hyp")
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
 
 
 @pytest.mark.parametrize(("before", "after"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.live import runs
+
 CONFIG = """
 resource "volume" "v" {
   count = 4
@@ -45,7 +47,7 @@ def _serve(bench: Any, socket: Path) -> subprocess.Popen[bytes]:
 def test_engine_stopped_in_the_middle(podman: Any, tmp_path: Path, make_workspace: Any) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    socket = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip()) / "s"
+    socket = runs.folder() / "s"
     bench = replace(podman, endpoint=f"unix://{socket}")
     work = make_workspace(folder, bench)
     work.write(CONFIG)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.live import runs
 
 CONFIG = """\
 resource "network" "lan" {
@@ -40,13 +40,12 @@ def run(*argv: str) -> str:
 @pytest.fixture
 def libvirt() -> None:
     """libvirtd runs."""
-    scripts = Path(__file__).resolve().parents[3] / "scripts"
-    subprocess.run([str(scripts / "engines.sh"), "libvirt"], check=True)
+    runs.start_engines("libvirt")
 
 
 def test_containers_join_the_network_of_vms(workspace: Any, libvirt: None) -> None:
     work = workspace
-    cidr = f"10.80.{secrets.randbelow(200)}"
+    cidr = f"10.80.{runs.third_octet('10.80')}"
     text = CONFIG.replace("CIDR", cidr)
     work.write(text)
     try:
@@ -77,7 +76,7 @@ def _seen_from_the_bridge(work: Any, cidr: str) -> None:
     """What a machine on the bridge has: the containers by name and by address."""
     dump = run("virsh", "net-dumpxml", f"{work.prefix}-lan")
     bridge = dump.partition("bridge name='")[2].partition("'")[0]
-    space = f"hyshared{secrets.token_hex(2)}"
+    space = runs.claim("hyshared", 2)
     ip("netns", "add", space)
     try:
         ip("link", "add", space[-8:], "type", "veth", "peer", "name", "eth0", "netns", space)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import subprocess
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from hythe.provider.vm.keys import make_pair, public_of
+from tests.live import runs
 
 CONFIG = """\
 Port {port}
@@ -67,10 +67,9 @@ class Network:
     """A namespace with one address that this machine reaches, and the servers that run in it."""
 
     def __init__(self, folder: Path) -> None:
-        tag = secrets.token_hex(2)
-        self.folder, self.name, self._outside = folder, f"hythessh{tag}", f"hys{tag}"
-        part = secrets.randbelow(250)
-        self.near, self.address = f"10.231.{part}.1", f"10.231.{part}.2"
+        self.folder, self.name, self._outside = folder, runs.claim("hythessh", 2), runs.claim("hys", 2)
+        part = runs.third_octet("10.230")
+        self.near, self.address = f"10.230.{part}.1", f"10.230.{part}.2"
         self.login = make_pair("test").private
         self._running: list[subprocess.Popen[bytes]] = []
 

@@ -20,6 +20,7 @@ from hythe.provider.host.host import HostKind
 from hythe.provider.host.setup import missing
 from hythe.provider.hosts import Hosts
 from hythe.provider.protocol import HostUnreachable, ProviderError, ReadRequest
+from tests.live import runs
 
 KIND = HostKind()
 END_PODMAN = """\
@@ -102,7 +103,7 @@ class Account:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    made = Account(f"hythe{secrets.token_hex(3)}", secrets.token_hex(8))
+    made = Account(runs.claim("hythe"), secrets.token_hex(8))
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", made.name], check=True)
     try:
         subprocess.run(["chpasswd"], input=f"{made.name}:{made.password}", text=True, check=True)

@@ -33,6 +33,7 @@ from hythe.provider.protocol import (
 from hythe.provider.vm.disk_image import DiskImage
 from hythe.provider.vm.vm import Vm
 from hythe.value import Reference
+from tests.live import runs
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 KIND = Vm()
@@ -48,11 +49,16 @@ def virsh(*argv: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
+def free_cidr() -> str:
+    """Addresses that nobody uses here."""
+    return f"10.79.{runs.third_octet('10.79')}.0/24"
+
+
 class Lab:
     """VMs made through the kind, and what they need."""
 
     def __init__(self, folder: Path) -> None:
-        self.prefix = f"hytest{secrets.token_hex(3)}"
+        self.prefix = runs.claim("hytest")
         self.folder = folder
         self.host = LocalHost()
         self.project = Project("live", self.prefix[-4:], str(folder))
@@ -193,7 +199,7 @@ class Machine:
 @pytest.fixture(scope="session", autouse=True)
 def libvirt() -> None:
     """The machine's libvirt runs."""
-    subprocess.run([str(REPOSITORY / "scripts" / "engines.sh"), "libvirt"], check=True)
+    runs.start_engines("libvirt")
 
 
 @pytest.fixture(scope="module")
@@ -215,4 +221,4 @@ def image(lab: Lab) -> Reference:
 @pytest.fixture(scope="module")
 def lan(lab: Lab) -> Reference:
     """A network of guests."""
-    return lab.other(Network(), "network.lan", name=f"{lab.prefix}-lan", mode="nat", cidr="10.79.41.0/24")
+    return lab.other(Network(), "network.lan", name=f"{lab.prefix}-lan", mode="nat", cidr=free_cidr())

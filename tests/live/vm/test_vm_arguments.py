@@ -15,7 +15,7 @@ from hythe.provider.network import Network
 from hythe.provider.protocol import Identity, Presence, ProviderError, ReadRequest
 from hythe.value import Reference
 
-from .conftest import KIND, Lab, virsh
+from .conftest import KIND, Lab, free_cidr, virsh
 
 BLANK: dict[str, Any] = {"memory": "64MiB", "cloud_init": False, "disk": [{"size": "16MiB"}]}
 TWO = [{"size": "16MiB"}, {"size": "8MiB"}]
@@ -210,7 +210,7 @@ def test_a_bridge_and_macvtap(lab: Lab, lan: Reference) -> None:
 
 
 def test_moved_to_another_network(lab: Lab, lan: Reference) -> None:
-    other = lab.other(Network(), "network.other", name=f"{lab.prefix}-other", mode="isolated", cidr="10.79.42.0/24")
+    other = lab.other(Network(), "network.other", name=f"{lab.prefix}-other", mode="isolated", cidr=free_cidr())
     made = lab.vm(name=lab.name(), **BLANK, interface=[{"network": lan}])
     mac = made.attributes["interface"][0]["mac"]
     assert made.change(interface=[{"network": other}]) == {"interface": LIVE}
@@ -238,6 +238,15 @@ def test_drift_is_seen_and_mended(lab: Lab) -> None:
     made.virsh("destroy")
     assert {c.name: c.effect.name for c in made.changes()} == {"running": LIVE}
     made.change()
+    domid = made.virsh("domid")
+    made.virsh("suspend")
+    assert {c.name: c.effect.name for c in made.changes()} == {"running": LIVE, "consistent": LIVE}
+    made.change()
+    assert (made.virsh("domstate"), made.virsh("domid")) == ("running", domid)
+    made.virsh("suspend")
+    made.change(running=False, shutdown_timeout="1s")
+    assert made.virsh("domstate") == "shut off"
+    made.change(running=True)
     made.virsh("destroy")
     made.virsh("undefine", "--snapshots-metadata")
     assert made.observed() is Presence.ABSENT
@@ -384,7 +393,7 @@ def test_a_disk_that_is_not_there(lab: Lab) -> None:
 
 
 def test_a_network_that_is_down(lab: Lab) -> None:
-    lab.other(Network(), "network.down", name=f"{lab.prefix}-down", mode="isolated", cidr="10.79.43.0/24", active=False)
+    lab.other(Network(), "network.down", name=f"{lab.prefix}-down", mode="isolated", cidr=free_cidr(), active=False)
     identity, name = lab.identity(), lab.name()
     with pytest.raises(ProviderError, match="net-start"):
         lab.vm(identity, name=name, **BLANK, interface=[{"network": f"{lab.prefix}-down"}])
@@ -448,7 +457,7 @@ def test_nothing_is_found_of_what_never_began(lab: Lab) -> None:
 
 
 def test_a_network_that_is_made_anew_under_its_name(lab: Lab) -> None:
-    arguments = {"name": f"{lab.prefix}-again", "mode": "isolated", "cidr": "10.79.45.0/24"}
+    arguments = {"name": f"{lab.prefix}-again", "mode": "isolated", "cidr": free_cidr()}
     first = lab.other(Network(), "network.again", **arguments)
     made = lab.vm(name=lab.name(), **BLANK, interface=[{"network": first}])
     kind, identity, network = next(m for m in lab.made if m[1].id == first.id)

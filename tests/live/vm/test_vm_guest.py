@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -10,7 +11,7 @@ from hythe.provider.network import Network
 from hythe.provider.volume import Volume
 from hythe.value import Reference
 
-from .conftest import KIND, Lab, Machine, virsh
+from .conftest import KIND, Lab, Machine, free_cidr, virsh
 
 MIB = 1 << 20
 # emulated guests take their time on a busy machine
@@ -41,7 +42,8 @@ def size_of(guest: Machine, serial: str) -> int:
 
 def test_changes_while_it_runs(lab: Lab, guest: Machine, lan: Reference) -> None:
     assert guest.changes() == []
-    assert guest.attributes["address"].startswith("10.79.41.")
+    network = lab.referents["network.lan"].attributes["cidr"]
+    assert ip_address(guest.attributes["address"]) in ip_network(network)
     assert guest.attributes["ssh"]["address"] == guest.attributes["address"]
     booted = guest.boot_id()
 
@@ -65,7 +67,7 @@ def test_changes_while_it_runs(lab: Lab, guest: Machine, lan: Reference) -> None
     guest.change(disk=[root, {"size": "48MiB", "serial": "two"}])
     assert (size_of(guest, "one"), size_of(guest, "two")) == (0, 48 * MIB)
 
-    other = lab.other(Network(), "network.side", name=f"{lab.prefix}-side", mode="isolated", cidr="10.79.44.0/24")
+    other = lab.other(Network(), "network.side", name=f"{lab.prefix}-side", mode="isolated", cidr=free_cidr())
     guest.change(interface=[{"network": lan}, {"network": other, "link": "down"}])
     mac = guest.attributes["interface"][1]["mac"]
     assert mac in guest.run("ip", "-br", "link")
@@ -98,6 +100,15 @@ def test_drift_is_mended_while_it_runs(lab: Lab, guest: Machine) -> None:
         virsh("vol-delete", "--pool", guest.attributes["pool"], f"{lab.prefix}-extra")
     assert size_of(guest, "two") == 48 * MIB
     assert guest.boot_id() == booted
+
+
+def test_a_paused_one_goes_on(guest: Machine) -> None:
+    booted = guest.boot_id()
+    guest.virsh("suspend")
+    assert {c.name: c.effect.name for c in guest.changes()} == {"running": "LIVE", "consistent": "LIVE"}
+    guest.change()
+    assert guest.boot_id() == booted
+    assert any("which was paused" in said for said in guest.lab.said)
 
 
 def test_restarted_in_an_orderly_way(guest: Machine) -> None:

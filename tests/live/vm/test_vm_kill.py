@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Lab, virsh
+from .conftest import Lab, free_cidr, virsh
 
 CONFIG = """\
 variable "memory" { default = "64MiB" }
 resource "network" "lan" {
   name = "PREFIX-lan"
   mode = "isolated"
-  cidr = "10.79.46.0/24"
+  cidr = "CIDR"
 }
 resource "vm" "x" {
   count            = 2
@@ -62,7 +62,7 @@ def world(prefix: str) -> tuple[int, int, int]:
 @pytest.mark.parametrize("seed", [1])
 def test_killed_and_applied_again(lab: Lab, tmp_path: Path, seed: int) -> None:
     prefix = f"{lab.prefix}-k"
-    (tmp_path / "main.hcl").write_text(CONFIG.replace("PREFIX", prefix))
+    (tmp_path / "main.hcl").write_text(CONFIG.replace("PREFIX", prefix).replace("CIDR", free_cidr()))
     assert hythe(tmp_path, "init")[0] == 0
     dice = random.Random(seed)
     try:

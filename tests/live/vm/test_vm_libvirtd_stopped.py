@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live import runs
+
 CONFIG = """\
 resource "volume" "data" {
   type = "disk"
@@ -37,8 +39,7 @@ class Libvirtd:
     """A libvirtd with state, storage and socket of its own; the machine's other one is none of its business."""
 
     def __init__(self) -> None:
-        made = subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True)
-        self.folder = Path(made.stdout.strip())
+        self.folder = runs.folder()
         self.folder.chmod(0o711)
         (self.folder / "conf").write_text(f'unix_sock_dir = "{self.folder}/sock"\nauth_unix_rw = "none"\n')
         (self.folder / "sock").mkdir()

@@ -31,6 +31,7 @@ from hythe.provider.protocol import (
 )
 from hythe.provider.vm import pools
 from hythe.provider.volume import Volume
+from tests.live import runs
 
 KIND = Volume()
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
@@ -48,7 +49,7 @@ class Disks:
     """Disks made through the kind, removed at the end."""
 
     def __init__(self, folder: Path) -> None:
-        self.prefix = f"hyd{secrets.token_hex(3)}"
+        self.prefix = runs.claim("hyd")
         self.folder = str(folder)
         self.host = LocalHost()
         self.hypervisor = self.host.hypervisor()
@@ -120,7 +121,7 @@ class Disks:
 @pytest.fixture(scope="session", autouse=True)
 def libvirt() -> None:
     """The machine's libvirt runs."""
-    subprocess.run([str(SCRIPTS / "engines.sh"), "libvirt"], check=True)
+    runs.start_engines("libvirt")
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def told(made: Attributes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def pool(folder: Path, *, start: bool = True) -> Iterator[str]:
-    name = f"hydpool{secrets.token_hex(3)}"
+    name = runs.claim("hydpool")
     folder.mkdir(exist_ok=True)
     run("virsh", "pool-define-as", name, "dir", "--target", str(folder))
     try:
@@ -312,7 +313,7 @@ def test_a_pool_in_a_volume_group(disks: Disks, tmp_path: Path) -> None:
     """What libvirt is told of it is enough to know what cannot be in it."""
     info = pools.PoolInfo("vg", "/dev/vg", "logical", 0)
     assert not info.holds_files
-    name = f"hydvg{secrets.token_hex(3)}"
+    name = runs.claim("hydvg")
     run("virsh", "pool-define-as", name, "logical", "--source-name", name, "--target", f"/dev/{name}")
     try:
         with pytest.raises(ProviderError) as failure:

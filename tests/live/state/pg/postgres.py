@@ -10,13 +10,14 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.live import runs
 
 PASSWORD = "correct horse/battery"
 
@@ -60,7 +61,7 @@ class Cluster:
     def make(cls) -> Cluster:
         """Make one, and start it."""
         # the path of a socket is at most 107 bytes long
-        cluster = cls(Path(tempfile.mkdtemp(prefix="hythe-pg-", dir=_place())))
+        cluster = cls(runs.folder(_place()))
         try:
             cluster._init()
             cluster.start()

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.live import runs
 from tests.live.state.pg.postgres import make_certificates
 
 ACCESS_KEY, SECRET_KEY = "HYTHETESTACCESS", "correct/horse+battery=staple"
@@ -100,7 +100,7 @@ class Gateway:
     @classmethod
     def make(cls) -> Gateway:
         """Make a cluster, and start it."""
-        gateway = cls(Path(tempfile.mkdtemp(prefix="hythe-rgw-", dir=_place())))
+        gateway = cls(runs.folder(_place()))
         try:
             gateway._init()
         except BaseException:
