@@ -26,8 +26,12 @@ from hythe.modules.sources import ModuleSource
 from hythe.modules.version import VersionError
 
 
-def install(root: str, say: Callable[[str], None], *, upgrade: bool = False) -> tuple[Config, list[Diagnostic]]:
+def install(
+    root: str, say: Callable[[str], None], *, upgrade: bool = False, read_only: bool = False
+) -> tuple[Config, list[Diagnostic]]:
     """Load a configuration, fetching the modules that are missing; ``upgrade`` finds all of them anew.
+
+    With ``read_only`` the lock file stays as it is: what is not in it is an error.
 
     Raises DiagnosticError when the lock file cannot be written.
     """
@@ -38,7 +42,7 @@ def install(root: str, say: Callable[[str], None], *, upgrade: bool = False) -> 
         config, more = load(root)
         return config, [*found, *more]
     texts = Disk(root)
-    installer = _Installer(root, texts.single(MANIFEST), pins, say, upgrade)
+    installer = _Installer(root, texts.single(MANIFEST), pins, say, upgrade, read_only)
     config, found = Loader(root, texts, installer, ParseCache(root).parse).load()
     config = Config(config.root, config.module, {**config.files, **installer.finish(keep=has_errors(found))})
     return config, found
@@ -48,10 +52,16 @@ class _Installer(Installed):
     """Finds modules, and fetches what is not there."""
 
     def __init__(
-        self, root: str, manifest: str | None, pins: dict[str, Pin], say: Callable[[str], None], upgrade: bool
+        self,
+        root: str,
+        manifest: str | None,
+        pins: dict[str, Pin],
+        say: Callable[[str], None],
+        upgrade: bool,
+        read_only: bool,
     ) -> None:
         super().__init__(manifest, None)
-        self.root, self.say, self.upgrade = root, say, upgrade
+        self.root, self.say, self.upgrade, self.read_only = root, say, upgrade, read_only
         self.locked = dict(pins)
         self.used: dict[str, Entry] = {}
 
@@ -61,6 +71,11 @@ class _Installer(Installed):
         if key in self.used:
             return self.used[key].directory
         entry, pin = self.entries.get(key), None if self.upgrade else self.locked.get(key)
+        if pin is None and self.read_only:
+            text = (
+                f'The module "{call.name}" comes from {key}, which is not in {lockfile.NAME}, and that is read-only. '
+            )
+            return error("Module not locked", f"{text}Run `hythe init` without --lockfile.", call.source_range)
         there = entry is not None and os.path.isdir(os.path.join(self.root, entry.directory))
         if entry is None or not there or pin is None or pin.digest != entry.digest:
             try:
@@ -139,6 +154,6 @@ class _Installer(Installed):
                 path = os.path.join(folder, name)
                 if name not in kept and os.path.isdir(path) and not os.path.islink(path):
                     shutil.rmtree(path, ignore_errors=True)
-        if pins != lockfile.load_modules(self.root)[0]:
+        if not self.read_only and pins != lockfile.load_modules(self.root)[0]:
             lockfile.save(self.root, modules=pins)
         return {MANIFEST: text}

@@ -119,11 +119,30 @@ def words_apart(words: Sequence[str], parameters: Sequence[click.Parameter], aft
     return list(words)
 
 
-class Command(click.Command):
+def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print help as all else is printed. Raises BrokenPipeError where it cannot be written."""
+    if value and not ctx.resilient_parsing:
+        ctx.obj.out.write(ctx.get_help())
+        ctx.obj.out.flush()
+        ctx.exit()
+
+
+class _Helpful(click.Command):
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """The option ``--help``."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+class Command(_Helpful):
     """A command that takes OpenTofu's spelling of options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Normalise, then parse."""
+        if args[:1] == ["-h"]:
+            args = ["--help"]
         try:
             found = normalise(args, self.get_params(ctx), ctx.command_path.removeprefix("hythe "))
         except click.UsageError as failure:
@@ -133,7 +152,7 @@ class Command(click.Command):
         return super().parse_args(ctx, found.words)
 
 
-class Group(click.Group):
+class Group(_Helpful, click.Group):
     """A command of commands (``state``), with suggestions."""
 
     command_class = Command

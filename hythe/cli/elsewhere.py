@@ -41,8 +41,6 @@ OPTIONS = {
     "get-plugins": _BUILT_IN,
     "json": "What this command says is for people; its exit code is for programs.",
     "json-into": "With --json standard output is for programs alone: send it to a file with `> FILE`.",
-    "lockfile": "hythe.lock.hcl changes when something new is used, or with `hythe init --upgrade`. Compare it "
-    "afterwards to be sure, for example with `git diff --exit-code hythe.lock.hcl`.",
     "module-depth": "Modules are always shown.",
     "out": "`hythe plan --out=FILE` saves a plan, and `hythe apply FILE` does just that.",
     "plan": "Name the file: `hythe show FILE`.",

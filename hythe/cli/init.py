@@ -22,6 +22,9 @@ from hythe.state.backends.base import DEFAULT_WORKSPACE
 @options.read_input
 @options.switch("--get", True, "Fetch modules that are missing: =false uses those that are there.")
 @options.switch("--upgrade", False, "Find anew what the lock file holds.")
+@click.option(
+    "--lockfile", type=click.Choice(["readonly"]), help="Leave the lock file as it is: what is not in it is an error."
+)
 @options.switch("--backend", True, "See to the backend: =false leaves it alone.")
 @click.option(
     "--backend-config",
@@ -39,16 +42,28 @@ from hythe.state.backends.base import DEFAULT_WORKSPACE
 @options.compact
 @options.no_color
 @click.pass_obj
-def command(cli: Cli, /, *, get: bool, upgrade: bool, backend: bool, state_path: str | None, **given: Any) -> int:
+def command(
+    cli: Cli,
+    /,
+    *,
+    get: bool,
+    upgrade: bool,
+    lockfile: str | None,
+    backend: bool,
+    state_path: str | None,
+    **given: Any,
+) -> int:
     """Prepare a folder, and check what it needs. Safe to run again."""
     cli.compact_warnings = given["compact_warnings"]
     if upgrade and not get:
         usage_error("--upgrade and --get=false exclude each other.")
+    if upgrade and lockfile:
+        usage_error("--upgrade and --lockfile=readonly exclude each other.")
     request = _request(given)
     require_folder(cli)
     workspace = Workspace(cli, state_path)
     make_folder(cli.root)
-    found = workspace.validate(fetch=get, upgrade=upgrade)
+    found = workspace.validate(fetch=get, upgrade=upgrade, read_only=lockfile is not None)
     cli.report(found)
     if any(d.is_error for d in found):
         return FAILED

@@ -110,23 +110,23 @@ class Workspace:
             self._config = config
         return self._config
 
-    def install(self, *, upgrade: bool) -> tuple[Config, list[Diagnostic]]:
+    def install(self, *, upgrade: bool, read_only: bool = False) -> tuple[Config, list[Diagnostic]]:
         """The configuration, its modules fetched where they are not there yet."""
         from hythe.modules.install import install
 
-        config, found = install(self.root, self.cli.say, upgrade=upgrade)
+        config, found = install(self.root, self.cli.say, upgrade=upgrade, read_only=read_only)
         self.use(config)
         return config, found
 
-    def validate(self, *, fetch: bool = False, upgrade: bool = False) -> list[Diagnostic]:
+    def validate(self, *, fetch: bool = False, upgrade: bool = False, read_only: bool = False) -> list[Diagnostic]:
         """Everything wrong with the configuration that shows without values and without the world.
 
-        ``fetch`` fetches modules that are missing, ``upgrade`` all of them anew.
+        ``fetch`` fetches modules that are missing, ``upgrade`` all of them anew; ``read_only`` leaves the lock file.
         """
         from hythe.cli.storage import check_block
         from hythe.planner.program import compile_config
 
-        config, found = self.install(upgrade=upgrade) if fetch else self.load()
+        config, found = self.install(upgrade=upgrade, read_only=read_only) if fetch else self.load()
         found = [*found, *self._check_encryption(config)]
         if not any(d.is_error for d in found):
             _, more = compile_config(config, self.registry)

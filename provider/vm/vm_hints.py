@@ -116,7 +116,8 @@ def _host_devices(before: Any, after: Any) -> Hint:
 
     if isinstance(after, list) and others(before) == others(after):
         return Hint(Effect.LIVE)
-    return Hint(Effect.RESTART, "a PCI device is handed over while it is off")
+    goes = isinstance(after, list) and all(device in others(before) for device in others(after))
+    return Hint(Effect.RESTART, f"a PCI device is {'taken back' if goes else 'handed over'} while it is off")
 
 
 def _interfaces(before: list[Any], after: Any) -> Hint:

@@ -119,6 +119,24 @@ def test_git_is_locked_until_an_upgrade(user: User, repository: Repository) -> N
     assert not list(user.folder.rglob(".git"))
 
 
+def test_a_lock_file_that_stays_as_it_is(user: User, repository: Repository) -> None:
+    text, path = call(repository.source), user.folder / "hythe.lock.hcl"
+    said = user.refused(text, "init", "-lockfile=readonly")
+    assert f"comes from {repository.source}, which is not in hythe.lock.hcl" in said
+    assert not path.exists()
+    assert user.word(text) == "two x"
+    lock = path.read_text()
+    shutil.rmtree(user.folder / ".hythe")
+    assert user.word(text, "--lockfile=readonly") == "two x"
+    # it does not forget what is used no more, either
+    assert user.run(user.folder, "init", "--lockfile", "readonly").code == 0
+    (user.folder / "main.hcl").write_text("")
+    assert user.run(user.folder, "init", "--lockfile=readonly").code == 0
+    assert path.read_text() == lock
+    assert "exclude each other" in user.refused(text, "init", "--lockfile=readonly", "--upgrade")
+    assert "readonly" in user.refused(text, "init", "--lockfile=other")
+
+
 @pytest.mark.parametrize(
     ("suffix", "expected"),
     [

@@ -50,7 +50,6 @@ def shell(terminal: Shell) -> Shell:
         ("env list", "hythe workspace"),
         ("state replace-provider a b", "Nothing in the state names a provider"),
         ("providers lock", "hythe.lock.hcl"),
-        ("init -lockfile=readonly", "git diff --exit-code hythe.lock.hcl"),
         ("init -plugin-dir=x", "Kinds come with Hythe"),
         ("plan -auto-approve", "This command asks nothing"),
         ("plan -chdir=x", "hythe --chdir=DIR COMMAND"),

@@ -145,7 +145,25 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     assert done.stderr == b""
 
 
-COMMANDS_THAT_PRINT = [["--help"], ["version"], ["plan"], ["plan", "-json"], ["state", "pull"], ["output", "-json"]]
+@pytest.mark.parametrize(
+    "words", [["plan", "-h"], ["plan", "-help"], ["help", "plan"], ["state", "mv", "-h"]], ids=" ".join
+)
+def test_help_of_a_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(words) == 0
+    assert f"Usage: hythe {'state mv' if 'mv' in words else 'plan'} [OPTIONS]" in capsys.readouterr().out
+
+
+COMMANDS_THAT_PRINT = [
+    ["--help"],
+    ["plan", "--help"],
+    ["state", "--help"],
+    ["state", "mv", "-help"],
+    ["version"],
+    ["plan"],
+    ["plan", "-json"],
+    ["state", "pull"],
+    ["output", "-json"],
+]
 
 
 @pytest.mark.parametrize("words", COMMANDS_THAT_PRINT, ids=" ".join)
