@@ -184,7 +184,7 @@ def _objects(names: list[str]) -> Iterator[tuple[str, str]]:
         _hypervisor_network(network)
         yield "network", network
     yield from _pools(ours)
-    for space in ours(line.split()[0] for line in _lines("ip", "netns", "list") if line.strip()):
+    for space in ours(line.split()[0] for line in _lines("ip", "netns", "list") if line):
         _do("ip", "netns", "del", space)
         yield "namespace", space
     for link in _links():
@@ -220,7 +220,7 @@ def _pools(ours: Any) -> Iterator[tuple[str, str]]:
             continue
         # a heading of two lines; names of Hythe's volumes have no spaces
         for line in _lines(*_VIRSH, "vol-list", pool)[2:]:
-            if line.strip() and ours([line.split()[0]]):
+            if line and ours([line.split()[0]]):
                 _do(*_VIRSH, "vol-delete", "--pool", pool, line.split()[0])
                 yield "volume", line.split()[0]
 
@@ -231,9 +231,10 @@ def _links() -> list[dict[str, Any]]:
 
 
 def _lines(*argv: str) -> list[str]:
-    """What a program prints; nothing where it is not there or cannot say."""
+    """What a program prints, without blanks at both ends; nothing where it is not there or cannot say."""
     with contextlib.suppress(OSError):
-        return str(subprocess.run(list(argv), **_LINES).stdout).splitlines()  # type: ignore[call-overload]
+        done = subprocess.run(list(argv), **_LINES)  # type: ignore[call-overload]
+        return [line.strip() for line in done.stdout.splitlines()]
     return []
 
 
