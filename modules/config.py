@@ -36,7 +36,7 @@ class CheckRule:
 class Lifecycle:
     """A ``lifecycle`` block. ``ignore_changes`` holds attribute paths, ``ignore_all`` means ``all``.
 
-    ``ignore_places`` tells where each of those paths stands.
+    ``ignore_places`` tells where each of those paths stands. ``enabled`` says whether there is an instance at all.
     ``max_disruption`` refuses plans that do more than ``live``, ``restart`` or ``replace``.
     """
 
@@ -49,6 +49,7 @@ class Lifecycle:
     preconditions: tuple[CheckRule, ...] = ()
     postconditions: tuple[CheckRule, ...] = ()
     max_disruption: str | None = None
+    enabled: Located | None = None
     range: Range | None = None
 
 
@@ -73,7 +74,7 @@ class ResourceBlock:
 
 @dataclass(frozen=True, slots=True)
 class VariableBlock:
-    """An input variable. ``default`` is None when ``required``."""
+    """An input variable. ``default`` is None when ``required``; ``deprecated`` is what whoever sets it is told."""
 
     name: str
     range: Range
@@ -85,11 +86,12 @@ class VariableBlock:
     ephemeral: bool = False
     nullable: bool = True
     validations: tuple[CheckRule, ...] = ()
+    deprecated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputBlock:
-    """An output value."""
+    """An output value. ``deprecated`` is what whoever uses it is told, as with a variable."""
 
     name: str
     range: Range
@@ -99,6 +101,7 @@ class OutputBlock:
     ephemeral: bool = False
     depends_on: tuple[Located, ...] = ()
     preconditions: tuple[CheckRule, ...] = ()
+    deprecated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class ModuleCall:
     version: str | None = None
     count: Located | None = None
     for_each: Located | None = None
+    enabled: Located | None = None
     depends_on: tuple[Located, ...] = ()
 
 

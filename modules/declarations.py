@@ -219,15 +219,29 @@ def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBloc
         ephemeral=flag(inner, "ephemeral", found),
         nullable=flag(inner, "nullable", found, default=True),
         validations=tuple(r for r in rules if r is not None),
+        deprecated=_deprecated(inner, found),
     )
+
+
+def _deprecated(inner: Body, found: list[Diagnostic]) -> str | None:
+    said = text(inner, "deprecated", found)
+    if said is not None and not said.strip():
+        attribute = inner.attributes["deprecated"]
+        place = inner.source.range(attribute.expression.start, attribute.expression.end)
+        found.append(error("Unsuitable value", "deprecated must say what to use in its place.", place))
+    return said
 
 
 def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | None:
     inner, place = block.body, header(body, block)
     name = block.labels[0].text
+    lifecycle = _only_lifecycle(inner, found)
     for nested in inner.blocks:
-        text_ = "A module call takes no blocks: the module's variables are set by arguments."
-        found.append(error("Unsupported block type", text_, header(inner, nested)))
+        if nested.type != "lifecycle":
+            text_ = "A module call takes no block but lifecycle: the module's variables are set by arguments."
+            found.append(error("Unsupported block type", text_, header(inner, nested)))
+    if lifecycle is not None:
+        check_shape(lifecycle.body, "The lifecycle of a module", ("enabled",), (), found)
     source = text(inner, "source", found)
     if source is None:
         if "source" not in inner.attributes:
@@ -250,21 +264,33 @@ def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | Non
         text(inner, "version", found),
         located(inner, "count"),
         located(inner, "for_each"),
+        located(lifecycle.body, "enabled") if lifecycle is not None else None,
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
     )
 
 
 def check_repetition(inner: Body, found: list[Diagnostic]) -> None:
-    """Report ``count`` and ``for_each`` together."""
-    if "count" in inner.attributes and "for_each" in inner.attributes:
-        attribute = inner.attributes["for_each"]
+    """Report more than one of ``count``, ``for_each`` and ``lifecycle { enabled }``."""
+    given: list[tuple[str, Body]] = [(n, inner) for n in ("count", "for_each") if n in inner.attributes]
+    given += [("enabled", b.body) for b in inner.blocks if b.type == "lifecycle" and "enabled" in b.body.attributes]
+    if len(given) > 1:
+        (first, _), (second, where), *_ = given
+        attribute = where.attributes[second]
         found.append(
             error(
-                'Invalid combination of "count" and "for_each"',
-                'Only one of "count" and "for_each" can say how many instances there are.',
-                inner.source.range(attribute.start, attribute.name_end),
+                f'Invalid combination of "{first}" and "{second}"',
+                f'Only one of "{first}" and "{second}" can say how many instances there are.',
+                where.source.range(attribute.start, attribute.name_end),
             )
         )
+
+
+def _only_lifecycle(inner: Body, found: list[Diagnostic]) -> Block | None:
+    lifecycles = [b for b in inner.blocks if b.type == "lifecycle"]
+    if len(lifecycles) > 1:
+        place = header(inner, lifecycles[1])
+        found.append(error("Duplicate block", 'Only one "lifecycle" block may stand here.', place))
+    return lifecycles[0] if lifecycles else None
 
 
 def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | None:
@@ -286,6 +312,7 @@ def _output(body: Body, block: Block, found: list[Diagnostic]) -> OutputBlock | 
         ephemeral=flag(inner, "ephemeral", found),
         depends_on=tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
         preconditions=tuple(r for r in rules if r is not None),
+        deprecated=_deprecated(inner, found),
     )
 
 
@@ -308,11 +335,7 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
         )
         return
     check_repetition(inner, found)
-    lifecycles = [b for b in inner.blocks if b.type == "lifecycle"]
-    if len(lifecycles) > 1:
-        found.append(
-            error("Duplicate block", 'Only one "lifecycle" block may stand here.', header(body, lifecycles[1]))
-        )
+    lifecycle = _only_lifecycle(inner, found)
     module.resources[(mode, kind, name)] = ResourceBlock(
         mode,
         kind,
@@ -322,19 +345,28 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
         located(inner, "count"),
         located(inner, "for_each"),
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
-        _lifecycle(body, lifecycles[0], found, ephemeral=mode == "ephemeral") if lifecycles else _NO_LIFECYCLE,
+        _lifecycle(body, lifecycle, found, ephemeral=mode == "ephemeral") if lifecycle is not None else _NO_LIFECYCLE,
         check,
     )
 
 
 _NO_LIFECYCLE = Lifecycle()
-_LIFECYCLE = ("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by", "max_disruption")
+_LIFECYCLE = (
+    "create_before_destroy",
+    "enabled",
+    "ignore_changes",
+    "max_disruption",
+    "prevent_destroy",
+    "replace_triggered_by",
+)
 
 
 def _lifecycle(body: Body, block: Block, found: list[Diagnostic], *, ephemeral: bool) -> Lifecycle:
     inner = block.body
     # an ephemeral block makes nothing that could be protected or replaced
-    owner, known = ("The lifecycle of an ephemeral block", ()) if ephemeral else ("A lifecycle block", _LIFECYCLE)
+    owner, known = (
+        ("The lifecycle of an ephemeral block", ("enabled",)) if ephemeral else ("A lifecycle block", _LIFECYCLE)
+    )
     check_shape(inner, owner, known, ("precondition", "postcondition"), found)
     rules: dict[str, list[CheckRule]] = {"precondition": [], "postcondition": []}
     for nested in inner.blocks:
@@ -363,6 +395,7 @@ def _lifecycle(body: Body, block: Block, found: list[Diagnostic], *, ephemeral: 
         preconditions=tuple(rules["precondition"]),
         postconditions=tuple(rules["postcondition"]),
         max_disruption=limit,
+        enabled=located(inner, "enabled"),
         range=header(body, block),
     )
 

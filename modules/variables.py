@@ -144,7 +144,11 @@ def resolve(
     values: dict[str, Value] = {}
     found: list[Diagnostic] = []
     for name, block in sorted(config.module.variables.items()):
-        values[name] = resolve_one(block, given.get(name), found)
+        value = given.get(name)
+        values[name] = resolve_one(block, value, found)
+        if block.deprecated is not None and value is not None:
+            text = f'The variable "{name}" is deprecated: {block.deprecated}'
+            found.append(warning("Deprecated variable", text, value.range or block.range))
     if not has_errors(found):
         for name, block in sorted(config.module.variables.items()):
             if block.validations:

@@ -434,6 +434,8 @@ def _removed_block(root: Module, at: Address) -> RemovedBlock | None:
 
 def _not_included(block: Repeated, key: Key, what: str, place: Range) -> Cause:
     """Why a block or a call has no instance of that key."""
+    if key is None and block.enabled is not None:
+        return Cause(f"{what} is not enabled", range=block.enabled.range)
     decider = block.for_each or block.count
     how = "for_each" if block.for_each else "count" if block.count else what
     if key is None:

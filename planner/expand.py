@@ -240,7 +240,7 @@ class Evaluation:
         if prefix is None:
             prefix = self._addresses[block.node] = str(self.address(block, None))
         scope = expansion.bind(key, self.scope(prefix + format_key(key)))
-        if expansion.repetition:
+        if expansion.several:
             scope.shared = self._shared_values
         return scope
 

@@ -35,7 +35,7 @@ class Block(Lazy):
     def get(self, key: str | int, reads: set[str]) -> Value:
         if self.expansion.failed:
             return Unknown(ANY)
-        if not self.expansion.repetition:
+        if not self.expansion.several:
             return _member(self._one(None, reads), key)
         reads |= self.expansion.reads
         if key not in self.expansion.values or isinstance(key, bool):
@@ -46,7 +46,10 @@ class Block(Lazy):
         expansion = self.expansion
         if expansion.failed:
             return Unknown(ANY)
-        if not expansion.repetition:
+        if expansion.disabled:
+            reads |= expansion.reads
+            return None
+        if not expansion.several:
             return self._one(None, reads)
         reads |= expansion.reads
         if expansion.repetition == "count":
@@ -54,12 +57,12 @@ class Block(Lazy):
         return {str(key): self._one(key, reads) for key in expansion.keys}
 
     def keys(self) -> Iterator[str]:
-        if self.expansion.repetition:
+        if self.expansion.several:
             return map(str, self.expansion.keys)
         return iter(self.block.schema.attributes)
 
     def elements(self) -> Iterable[tuple[str | int, Value]] | None:
-        if not self.expansion.repetition or self.expansion.failed:
+        if not self.expansion.several or self.expansion.failed:
             return None
         return [(key, Element(self, key)) for key in self.expansion.keys if key is not None]
 
@@ -97,7 +100,8 @@ class Kinds(Lazy):
         self.evaluation, self.blocks = evaluation, blocks
 
     def get(self, key: str | int, reads: set[str]) -> Value:
-        return Block(self.evaluation, self.blocks[str(key)])
+        found = Block(self.evaluation, self.blocks[str(key)])
+        return found.force(reads) if found.expansion.disabled else found
 
     def force(self, reads: set[str]) -> Value:
         return {name: Block(self.evaluation, block).force(reads) for name, block in self.blocks.items()}
@@ -168,7 +172,8 @@ class Calls(Lazy):
         self.evaluation = evaluation
 
     def get(self, key: str | int, reads: set[str]) -> Value:
-        return Called(self.evaluation, str(key))
+        found = Called(self.evaluation, str(key))
+        return found.force(reads) if found.expansion.disabled else found
 
     def force(self, reads: set[str]) -> Value:
         return {name: Called(self.evaluation, name).force(reads) for name in self.keys()}
@@ -193,7 +198,7 @@ class Called(Lazy):
     def get(self, key: str | int, reads: set[str]) -> Value:
         if self.expansion.failed:
             return Unknown(ANY)
-        if not self.expansion.repetition:
+        if not self.expansion.several:
             return self.outputs(None).get(key, reads)
         reads |= self.expansion.reads
         if key not in self.expansion.values or isinstance(key, bool):
@@ -204,7 +209,10 @@ class Called(Lazy):
         expansion = self.expansion
         if expansion.failed:
             return Unknown(ANY)
-        if not expansion.repetition:
+        if expansion.disabled:
+            reads |= expansion.reads
+            return None
+        if not expansion.several:
             return self.outputs(None).force(reads)
         reads |= expansion.reads
         if expansion.repetition == "count":
@@ -212,12 +220,12 @@ class Called(Lazy):
         return {str(key): self.outputs(key).force(reads) for key in expansion.keys}
 
     def keys(self) -> Iterator[str]:
-        if self.expansion.repetition:
+        if self.expansion.several:
             return map(str, self.expansion.keys)
         return self.outputs(None).keys()
 
     def elements(self) -> Iterable[tuple[str | int, Value]] | None:
-        if not self.expansion.repetition or self.expansion.failed:
+        if not self.expansion.several or self.expansion.failed:
             return None
         return [(key, self.outputs(key)) for key in self.expansion.keys if key is not None]
 

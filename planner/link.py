@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from hythe.diagnostic import Diagnostic, Range, did_you_mean, error
+from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, warning
 from hythe.modules.blocks import traversal_path
 from hythe.modules.config import Located
 from hythe.modules.language.references import Traversal
@@ -114,8 +114,12 @@ class _ModuleLinker:
         if inner is None:
             return
         variables = inner.declared.variables
-        for name in call.arguments:
-            if name not in variables:
+        for name, argument in call.arguments.items():
+            if name in variables:
+                self._deprecated(
+                    "variable", f"{name} of module.{call.block.name}", variables[name].deprecated, argument.range
+                )
+            else:
                 text = f'The module "{call.block.name}" has no variable "{name}".{did_you_mean(name, variables)}'
                 attribute = call.block.body.attributes[name]
                 place = call.block.body.source.range(attribute.start, attribute.name_end)
@@ -153,7 +157,7 @@ class _ModuleLinker:
                     yield reference
 
     def _repetition(self, block: Repeated, own: set[str]) -> Iterator[Traversal]:
-        for compiled in (block.count, block.for_each):
+        for compiled in (block.count, block.for_each, block.enabled):
             for reference in compiled.references if compiled is not None else ():
                 if reference.root in own:
                     text = (
@@ -246,10 +250,16 @@ class _ModuleLinker:
             for output in inner.outputs:
                 yield NodeId(inner.path, "output", "", output)
         elif steps[0] in inner.outputs:
+            said = inner.outputs[steps[0]].block.deprecated
+            self._deprecated("output", f"module.{name}.{steps[0]}", said, reference.range)
             yield NodeId(inner.path, "output", "", steps[0])
         else:
             text = f'The module "{name}" has no output "{steps[0]}".{did_you_mean(steps[0], inner.outputs)}'
             self.found.append(error("Unsupported attribute", text, reference.range))
+
+    def _deprecated(self, what: str, name: str, said: str | None, place: Range | None) -> None:
+        if said is not None:
+            self.found.append(warning(f"Deprecated {what}", f"{name} is deprecated: {said}", place))
 
     def _check_name(self, what: str, steps: tuple[object, ...], known: Iterable[str], reference: Traversal) -> bool:
         if not steps or not isinstance(steps[0], str):

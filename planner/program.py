@@ -88,6 +88,7 @@ class CompiledBlock:
     body: CompiledBody
     count: Compiled | None
     for_each: Compiled | None
+    enabled: Compiled | None
     depends_on: tuple[NodeId, ...]
     triggers: tuple[Compiled, ...]
     preconditions: tuple[CompiledRule, ...]
@@ -115,6 +116,7 @@ class CompiledCall:
     block: ModuleCall
     count: Compiled | None
     for_each: Compiled | None
+    enabled: Compiled | None
     arguments: dict[str, Compiled]
     host: Compiled | None = None
     depends_on: tuple[NodeId, ...] = ()
@@ -130,6 +132,7 @@ class CompiledImport:
     id: Compiled
     for_each: Compiled | None
     count: None = None
+    enabled: None = None
 
     @property
     def target(self) -> NodeId:
@@ -278,7 +281,9 @@ def _compile_call(path: CallPath, call: ModuleCall, called: Module | None) -> Co
     }
     host = arguments.pop("host", None) if called is not None and "host" not in called.variables else None
     node = NodeId(path, "module", "", call.name)
-    return CompiledCall(node, call, _compile(call.count), _compile(call.for_each), arguments, host)
+    return CompiledCall(
+        node, call, _compile(call.count), _compile(call.for_each), _compile(call.enabled), arguments, host
+    )
 
 
 def _compile_import(path: CallPath, number: int, block: ImportBlock) -> CompiledImport:
@@ -350,6 +355,7 @@ def _compile_block(
         body=body,
         count=_compile(block.count),
         for_each=_compile(block.for_each),
+        enabled=_compile(lifecycle.enabled),
         depends_on=(),
         triggers=tuple(c for c in map(_compile, lifecycle.replace_triggered_by) if c is not None),
         preconditions=compile_rules(lifecycle.preconditions),

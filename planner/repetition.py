@@ -1,4 +1,4 @@
-"""How many instances a block or a module call has: ``count`` and ``for_each``. Pure."""
+"""How many instances a block or a module call has: ``count``, ``for_each``, ``lifecycle { enabled }``. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ class Repeated(Protocol):
     def for_each(self) -> Compiled | None:
         """The argument of that name."""
 
+    @property
+    def enabled(self) -> Compiled | None:
+        """The argument of that name in the block ``lifecycle``."""
+
 
 @dataclass(slots=True)
 class Expansion:
     """A block's instances. ``values`` are what ``each.value`` is; ``reads`` what the choice rests on.
 
-    ``repetition`` is "", "count" or "for_each". ``final``: nothing unknown took part. ``failed``: the instances cannot
-    be told; ``unknown``: that is no mistake, but what they depend on is known only after apply.
+    ``repetition`` is "", "count", "for_each" or "enabled". ``final``: nothing unknown took part. ``failed``: the
+    instances cannot be told; ``unknown``: that is no mistake, but what they depend on is known only after apply.
+    ``several``: instances have keys; otherwise there is one, or none, which is null for others (``disabled``).
     """
 
     repetition: str
@@ -44,6 +49,12 @@ class Expansion:
     final: bool = True
     failed: bool = False
     unknown: bool = False
+    several: bool = field(init=False)
+    disabled: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.several = self.repetition in ("count", "for_each")
+        self.disabled = self.repetition == "enabled" and not self.keys and not self.failed
 
     def bind(self, key: Key, scope: Scope) -> Scope:
         """Make a fresh scope that of one instance."""
@@ -67,6 +78,8 @@ def expand(block: Repeated, scope: Scope, *, defer: bool = False) -> Expansion:
         return _count(block.count, scope, defer)
     if block.for_each is not None:
         return _for_each(block.for_each, scope, defer)
+    if block.enabled is not None:
+        return _enabled(block.enabled, scope, defer)
     return Expansion("", (None,))
 
 
@@ -113,11 +126,35 @@ def _for_each(for_each: Compiled, scope: Scope, defer: bool) -> Expansion:
     return Expansion("for_each", tuple(values), values, frozenset(elements.base_reads), elements.element_reads, final)
 
 
+def _enabled(enabled: Compiled, scope: Scope, defer: bool) -> Expansion:
+    before = len(scope.diagnostics)
+    value, marks = unmark(enabled.evaluate(scope))
+    if isinstance(value, str) and value in ("true", "false"):
+        value = value == "true"
+    problem = ""
+    if isinstance(value, Unknown) and defer and not _explained(value, scope.diagnostics, before):
+        return Expansion("enabled", (), failed=True, final=False, unknown=True)
+    if isinstance(value, Unknown):
+        problem = _UNKNOWN.format(what="enabled", part="whether there will be an instance")
+    elif "sensitive" in marks or "ephemeral" in marks:
+        problem = "A sensitive or ephemeral value cannot decide whether there is an instance."
+    elif not isinstance(value, bool):
+        problem = "enabled must be true or false, and not null."
+    if problem:
+        if not _explained(value, scope.diagnostics, before):
+            scope.diagnostics.append(error("Invalid enabled argument", problem, enabled.range))
+        return Expansion("enabled", (), failed=True, final=False)
+    return Expansion("enabled", (None,) if value else (), reads=frozenset(scope.reads))
+
+
 def unknown_number(block: Repeated) -> tuple[str, str, Range | None]:
     """What to say of a block whose instances can never be told: summary, detail and place."""
     if block.count is not None:
         text = _UNKNOWN.format(what="count", part="how many instances there will be")
         return "Invalid count argument", text, block.count.range
+    if block.enabled is not None:
+        text = _UNKNOWN.format(what="enabled", part="whether there will be an instance")
+        return "Invalid enabled argument", text, block.enabled.range
     text = _UNKNOWN.format(what="for_each", part="which instances there will be")
     return "Invalid for_each argument", text, block.for_each.range if block.for_each is not None else None
 

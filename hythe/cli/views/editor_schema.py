@@ -12,6 +12,7 @@ from hythe.provider.schema import Attribute, Schema
 from hythe.value import Type
 
 _EXPRESSION = {"type": "string"}
+_ENABLED = {"anyOf": [{"type": "boolean"}, _EXPRESSION]}
 _CONDITION = {
     "type": "object",
     "properties": {"condition": True, "error_message": _EXPRESSION},
@@ -80,6 +81,7 @@ def _lifecycle() -> dict[str, Any]:
     return _object(
         {
             "create_before_destroy": {"type": "boolean"},
+            "enabled": _ENABLED,
             "prevent_destroy": {"type": "boolean"},
             "ignore_changes": {"anyOf": [{"const": "all"}, _NAMES]},
             "replace_triggered_by": _NAMES,
@@ -99,12 +101,13 @@ def _variable() -> dict[str, Any]:
 def _output() -> dict[str, Any]:
     flags = {name: {"type": "boolean"} for name in ("sensitive", "ephemeral")}
     rules = _one_or_more({"$ref": "#/$defs/condition"})
-    texts = {"description": _EXPRESSION, "depends_on": _NAMES, "precondition": rules}
+    texts = {"description": _EXPRESSION, "deprecated": _EXPRESSION, "depends_on": _NAMES, "precondition": rules}
     return _object({"value": True, **texts, **flags}, ["value"])
 
 
 def _module() -> dict[str, Any]:
     known = {"source": _EXPRESSION, "version": _EXPRESSION, "count": True, "for_each": True, "depends_on": _NAMES}
+    known["lifecycle"] = _one_or_more(_object({"enabled": _ENABLED}))
     # the module's variables are its own
     return {"type": "object", "properties": known, "required": ["source"]}
 

@@ -35,6 +35,8 @@ def _replace_reason(change: Change) -> str:
 def _delete_reason(change: Change) -> str | None:
     if _said(change, "block now uses", "no longer uses count"):
         return "delete_because_wrong_repetition"
+    if _said(change, "is not enabled"):
+        return "delete_because_enabled_false"
     if _said(change, "for_each no longer includes"):
         return "delete_because_each_key"
     if _said(change, "count no longer includes"):
