@@ -62,6 +62,11 @@ def static_text(expression: Expression) -> str | None:
     return None
 
 
+def is_literal(expression: Expression) -> bool:
+    """Whether an expression is what :func:`constant` can read."""
+    return isinstance(expression, Literal) or static_text(expression) is not None
+
+
 def constant(body: Body, name: str, want: type, found: list[Diagnostic]) -> Constant:
     """The value of an argument that must be a literal of type ``want``; None when not given."""
     attribute = body.attributes.get(name)

@@ -37,11 +37,15 @@ class Lifecycle:
     """A ``lifecycle`` block. ``ignore_changes`` holds attribute paths, ``ignore_all`` means ``all``.
 
     ``ignore_places`` tells where each of those paths stands. ``enabled`` says whether there is an instance at all.
+    ``prevent_expression`` stands in place of ``prevent_destroy`` where that is no literal. Without ``destroy`` an
+    object that is to go is let go of as it is.
     ``max_disruption`` refuses plans that do more than ``live``, ``restart`` or ``replace``.
     """
 
     create_before_destroy: bool = False
     prevent_destroy: bool = False
+    prevent_expression: Located | None = None
+    destroy: bool = True
     ignore_changes: tuple[tuple[str | int, ...], ...] = ()
     ignore_places: tuple[Range, ...] = ()
     ignore_all: bool = False

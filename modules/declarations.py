@@ -12,6 +12,7 @@ from hythe.modules.blocks import (
     check_shape,
     flag,
     header,
+    is_literal,
     located,
     static_text,
     text,
@@ -198,7 +199,7 @@ def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBloc
 
     inner = block.body
     name = block.labels[0].text
-    known = ("type", "default", "description", "sensitive", "ephemeral", "nullable", "deprecated")
+    known = ("type", "default", "description", "sensitive", "ephemeral", "nullable", "deprecated", "const")
     check_shape(inner, "A variable", known, ("validation",), found)
     if name in ("source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"):
         found.append(error("Invalid name", f'The variable name "{name}" is reserved.', header(body, block)))
@@ -208,6 +209,7 @@ def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBloc
         found += problems
         declared = made or ANY
     rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "validation"]
+    flag(inner, "const", found)
     return VariableBlock(
         name=name,
         range=header(body, block),
@@ -353,6 +355,7 @@ def _resource(module: Module, body: Body, block: Block, found: list[Diagnostic],
 _NO_LIFECYCLE = Lifecycle()
 _LIFECYCLE = (
     "create_before_destroy",
+    "destroy",
     "enabled",
     "ignore_changes",
     "max_disruption",
@@ -385,9 +388,13 @@ def _lifecycle(body: Body, block: Block, found: list[Diagnostic], *, ephemeral: 
             )
         )
     triggers = tuple_items(inner, "replace_triggered_by", found)
+    prevent = located(inner, "prevent_destroy")
+    dynamic = prevent is not None and not is_literal(prevent.expression)
     return Lifecycle(
         create_before_destroy=flag(inner, "create_before_destroy", found),
-        prevent_destroy=flag(inner, "prevent_destroy", found),
+        prevent_destroy=not dynamic and flag(inner, "prevent_destroy", found),
+        prevent_expression=prevent if dynamic else None,
+        destroy=flag(inner, "destroy", found, default=True),
         ignore_changes=tuple(path for path, _ in ignored),
         ignore_places=tuple(place for _, place in ignored),
         ignore_all=everything,

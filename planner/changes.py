@@ -25,6 +25,7 @@ from hythe.planner.exposure import references_in
 from hythe.planner.imports import Target
 from hythe.planner.plan import Action, Cause, Change, Disruption, Mode
 from hythe.planner.planned import DataRequest, Planned
+from hythe.planner.prevention import PREVENTED, prevention
 from hythe.planner.program import CompiledBlock
 from hythe.planner.refresh import Unreachable
 from hythe.provider.protocol import Attributes, Presence
@@ -42,12 +43,13 @@ _LIMITS = {"live": Disruption.NONE, "restart": Disruption.RESTART, "replace": Di
 
 @dataclass(slots=True)
 class _Subject:
-    """The instance that is being planned. ``prior`` is what the state has of it."""
+    """The instance that is being planned. ``prior`` is what the state has of it; ``prevented``: it may not go."""
 
     address: str
     block: CompiledBlock
     desired: Desired
     prior: InstanceState | None
+    prevented: bool
 
     @property
     def host(self) -> str | None:
@@ -68,7 +70,8 @@ class _Subject:
             kind=self.block.block.kind,
             action=action,
             create_before_destroy=lifecycle.create_before_destroy,
-            prevent_destroy=lifecycle.prevent_destroy,
+            prevent_destroy=self.prevented,
+            let_go=not lifecycle.destroy,
             range=self.block.block.range,
             before_sensitive=prior.sensitive if prior is not None else (),
             tainted=prior is not None and prior.tainted,
@@ -89,7 +92,8 @@ class ChangeMaker:
     def managed(self, block: CompiledBlock, address: str, desired: Desired) -> None:
         """Plan one managed instance."""
         prior = self.builder.state.instances.get(address)
-        subject = _Subject(address, block, desired, prior)
+        prevented = prevention(self.builder, self.builder.addresses[address], block) == PREVENTED
+        subject = _Subject(address, block, desired, prior, prevented)
         target = None
         if prior is None and self.builder.takes_in:
             target = self.builder.imports.target(self.builder.addresses[address])
@@ -181,6 +185,8 @@ class ChangeMaker:
             action = Action.NOOP if not changes else Action.UPDATE
             if effect is Effect.RESTART:
                 action = Action.UPDATE_RESTART
+        if replaced and not block.block.lifecycle.destroy:
+            self._cannot_make_room(subject, (*forced, *causes))
         if any(c.data_loss for c in changes):
             disruption = Disruption.DATA_LOSS
         sensitive = _merge(desired.sensitive, schema.sensitive_paths(after))
@@ -205,6 +211,17 @@ class ChangeMaker:
         self._check_limits(block, change, changes, wanted)
         identity: str | Unknown = Unknown(STRING) if replaced else prior.id
         self.builder.keep(change, Planned(after, sensitive, identity, subject.host, replaced))
+
+    def _cannot_make_room(self, subject: _Subject, causes: Sequence[Cause]) -> None:
+        why = f" ({causes[0].text})" if causes else ""
+        text = (
+            f"{subject.address} would be replaced{why}, and lifecycle.destroy = false lets the old object stay, which "
+            "has the name and the place of the new one. Take destroy = false away; or let go of the old one by "
+            "`hythe state rm` and give the new one another name."
+        )
+        place = subject.block.block.lifecycle.range or subject.block.block.range
+        problem = error("Instance cannot be replaced", text, place, address=subject.address)
+        self.builder.result.diagnostics.append(problem)
 
     def _forced(self, subject: _Subject, prior: InstanceState) -> list[Cause]:
         block = subject.block

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
+from hythe.address import parse_address
 from hythe.diagnostic import Range, error, warning
 from hythe.planner.diff import equal_values
 from hythe.planner.expand import foreign_host_references
 from hythe.planner.outputs import evaluate_output
 from hythe.planner.plan import Action, Cause, Change, Disruption, OutputChange
+from hythe.planner.prevention import prevention
 from hythe.planner.program import CompiledOutput
 from hythe.provider.schema import Path
 from hythe.value import Unknown
@@ -136,9 +138,8 @@ def protector(builder: Builder, address: str, attributes: Mapping[str, object]) 
     A block that is gone protects nothing any more, as in OpenTofu.
     """
     block = builder.block_of(address)
-    if block is not None and block.block.lifecycle.prevent_destroy:
-        return "lifecycle.prevent_destroy"
-    return "protected" if attributes.get("protected") is True else ""
+    what = prevention(builder, parse_address(address), block) if block is not None else ""
+    return what or ("protected" if attributes.get("protected") is True else "")
 
 
 def leave(builder: Builder, change: Change, protected_by: str) -> Change:

@@ -149,6 +149,12 @@ class _ModuleLinker:
                     self.found.append(error("Invalid reference", text, reference.range))
                 yield reference
         yield from self._repetition(block, own)
+        for reference in block.prevent_destroy.references if block.prevent_destroy is not None else ():
+            if reference.root in ("each", "count", "self"):
+                text = f'"{reference.root}" is not available in prevent_destroy, which holds for the whole block.'
+                self.found.append(error("Invalid reference", text, reference.range))
+            else:
+                yield reference
         for rule in block.preconditions:
             yield from rule.references
         for rule in block.postconditions:

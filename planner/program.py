@@ -79,7 +79,7 @@ class CompiledRule:
 
 @dataclass(slots=True)
 class CompiledBlock:
-    """A resource, data or ephemeral block, compiled."""
+    """A resource, data or ephemeral block, compiled. ``prevent_destroy`` is there where it is no literal."""
 
     node: NodeId
     block: ResourceBlock
@@ -89,6 +89,7 @@ class CompiledBlock:
     count: Compiled | None
     for_each: Compiled | None
     enabled: Compiled | None
+    prevent_destroy: Compiled | None
     depends_on: tuple[NodeId, ...]
     triggers: tuple[Compiled, ...]
     preconditions: tuple[CompiledRule, ...]
@@ -356,6 +357,7 @@ def _compile_block(
         count=_compile(block.count),
         for_each=_compile(block.for_each),
         enabled=_compile(lifecycle.enabled),
+        prevent_destroy=_compile(lifecycle.prevent_expression),
         depends_on=(),
         triggers=tuple(c for c in map(_compile, lifecycle.replace_triggered_by) if c is not None),
         preconditions=compile_rules(lifecycle.preconditions),

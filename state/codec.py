@@ -130,6 +130,8 @@ def encode_instance(instance: InstanceState) -> dict[str, Any]:
         out["tainted"] = True
     if instance.schema_version != 1:
         out["schema_version"] = instance.schema_version
+    if instance.let_go:
+        out["let_go"] = True
     return out
 
 
@@ -149,6 +151,7 @@ def decode_instance(data: Mapping[str, Any]) -> InstanceState:
         get("prevent_destroy", False),
         get("tainted", False),
         get("schema_version", 1),
+        get("let_go", False),
     )
 
 

@@ -108,3 +108,10 @@ def test_what_is_deprecated_is_told_where_it_is_used(terminal: Shell) -> None:
     assert 'The variable "gone" is deprecated: it does nothing' in said
     terminal.write('variable "x" {\n  default = 1\n  deprecated = ""\n}\n')
     assert "deprecated must say what to use in its place" in terminal.refused("validate")
+
+
+def test_const_is_taken(terminal: Shell) -> None:
+    terminal.write('variable "x" {\n  default = 1\n  const = true\n}\noutput "x" { value = var.x }\n')
+    terminal.fine("validate")
+    terminal.write('variable "x" {\n  default = 1\n  const = 5\n}\n')
+    assert 'The argument "const" must be true or false' in terminal.refused("validate")

@@ -82,7 +82,8 @@ def _lifecycle() -> dict[str, Any]:
         {
             "create_before_destroy": {"type": "boolean"},
             "enabled": _ENABLED,
-            "prevent_destroy": {"type": "boolean"},
+            "destroy": {"type": "boolean"},
+            "prevent_destroy": _ENABLED,
             "ignore_changes": {"anyOf": [{"const": "all"}, _NAMES]},
             "replace_triggered_by": _NAMES,
             "max_disruption": {"enum": ["live", "restart", "replace"]},
@@ -93,7 +94,7 @@ def _lifecycle() -> dict[str, Any]:
 
 
 def _variable() -> dict[str, Any]:
-    flags = {name: {"type": "boolean"} for name in ("sensitive", "ephemeral", "nullable")}
+    flags = {name: {"type": "boolean"} for name in ("sensitive", "ephemeral", "nullable", "const")}
     texts = dict.fromkeys(("type", "description", "deprecated"), _EXPRESSION)
     return _object({**texts, **flags, "default": True, "validation": _one_or_more({"$ref": "#/$defs/condition"})})
 
