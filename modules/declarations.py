@@ -32,6 +32,7 @@ from hythe.modules.config import (
     SettingsBlock,
     VariableBlock,
 )
+from hythe.modules.dropped import dropped
 from hythe.modules.overrides import is_override, merged
 from hythe.modules.standing import read_check, read_import, read_moved, read_removed
 from hythe.modules.syntax import Parse
@@ -210,6 +211,8 @@ def _variable(body: Body, block: Block, found: list[Diagnostic]) -> VariableBloc
         declared = made or ANY
     rules = [check_rule(body, b, found) for b in inner.blocks if b.type == "validation"]
     flag(inner, "const", found)
+    if "default" in inner.attributes:
+        found += dropped(inner.attributes["default"].expression, declared, name, inner.source)
     return VariableBlock(
         name=name,
         range=header(body, block),

@@ -8,7 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from hythe.diagnostic import Diagnostic, Range, did_you_mean, error, warning
 from hythe.modules.blocks import traversal_path
-from hythe.modules.config import Located
+from hythe.modules.config import Located, VariableBlock
+from hythe.modules.dropped import dropped
 from hythe.modules.language.references import Traversal
 from hythe.planner.program import CallPath, CompiledBlock, CompiledCall, CompiledImport, CompiledModule, NodeId, Program
 from hythe.planner.repetition import Repeated
@@ -116,9 +117,7 @@ class _ModuleLinker:
         variables = inner.declared.variables
         for name, argument in call.arguments.items():
             if name in variables:
-                self._deprecated(
-                    "variable", f"{name} of module.{call.block.name}", variables[name].deprecated, argument.range
-                )
+                self._argument(call, name, variables[name], argument.range)
             else:
                 text = f'The module "{call.block.name}" has no variable "{name}".{did_you_mean(name, variables)}'
                 attribute = call.block.body.attributes[name]
@@ -262,6 +261,11 @@ class _ModuleLinker:
         else:
             text = f'The module "{name}" has no output "{steps[0]}".{did_you_mean(steps[0], inner.outputs)}'
             self.found.append(error("Unsupported attribute", text, reference.range))
+
+    def _argument(self, call: CompiledCall, name: str, variable: VariableBlock, place: Range | None) -> None:
+        self._deprecated("variable", f"{name} of module.{call.block.name}", variable.deprecated, place)
+        body = call.block.body
+        self.found += dropped(body.attributes[name].expression, variable.type, name, body.source)
 
     def _deprecated(self, what: str, name: str, said: str | None, place: Range | None) -> None:
         if said is not None:
