@@ -22,7 +22,7 @@ GROUPS = {
     "date": ("Dates and times", ("date",)),
     "crypto": ("Hashes and cryptography", ("crypto",)),
     "network": ("IP addresses", ("network",)),
-    "conversion": ("Types and errors", ("conversion",)),
+    "conversion": ("Types, assumptions and errors", ("conversion", "assumptions")),
 }
 """Pages: a title, and the families of functions on it."""
 NOTE = "Generated from the declarations by `make docs`; do not edit."

@@ -1,4 +1,4 @@
-"""Function calls, and the two functions that catch errors: ``try`` and ``can``."""
+"""Function calls; ``try`` and ``can``, which catch errors; and ``convert``, which takes a type."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hythe.modules.language import types
 from hythe.modules.language.closure import Code, Compiler, Run
 from hythe.modules.language.functions import registry
 from hythe.modules.language.functions.registry import Environment, FunctionError
+from hythe.modules.language.references import TAKES_TYPE
 from hythe.modules.language.rendering import with_templates
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
@@ -25,6 +26,8 @@ def compile_call(node: tree.Call, compiler: Compiler) -> Code:
     if name in ("try", "can"):
         args = tuple(compiler.compile(arg).strict() for arg in node.args)
         return _compile_try(node, args, compiler) if name == "try" else _compile_can(node, args, compiler)
+    if name == TAKES_TYPE:
+        return _compile_convert(node, compiler)
     args = tuple(compiler.compile(arg).strict() for arg in node.args)
     source = compiler.source
     steps: tuple[tuple[Run, frozenset[type]], ...] = tuple((arg, _NOTHING) for arg in args)
@@ -196,3 +199,47 @@ def _compile_can(node: tree.Call, args: tuple[Run, ...], compiler: Compiler) -> 
         return True if is_known(value) else Unknown(BOOL)
 
     return Code(run)
+
+
+def _compile_convert(node: tree.Call, compiler: Compiler) -> Code:
+    """``convert(value, type)``: the type is read once, whatever the value is."""
+    # typeexpr.py evaluates defaults, so it needs compile.py, which needs this module
+    from hythe.modules.language.typeexpr import type_from_expression
+
+    source = compiler.source
+    if node.expand or len(node.args) != 2:
+        return Code(_miscalled(node, source))
+    argument = compiler.compile(node.args[0]).strict()
+    target, problems = type_from_expression(node.args[1], source)
+
+    def run(scope: Scope) -> Value:
+        diagnostics = scope.diagnostics
+        before = len(diagnostics)
+        value = argument(scope)
+        diagnostics += [problem.at(address=scope.address) for problem in problems]
+        if any(d.is_error for d in diagnostics[before:]):
+            return Unknown(ANY)
+        try:
+            return registry.call(TAKES_TYPE, (value, target), scope.env or _default_environment())
+        except FunctionError as exc:
+            return _failed(node, exc, scope, source)
+
+    return Code(run)
+
+
+def _miscalled(node: tree.Call, source: tree.Source) -> Run:
+    """What a call of ``convert`` reports whose arguments are not a value and a type."""
+
+    def run(scope: Scope) -> Value:
+        if node.expand:
+            detail = f'Call to function "{TAKES_TYPE}" failed: a value and a type are wanted, which "..." cannot give.'
+            return scope.report(source, node.args[-1], "Error in function call", detail)
+        function = registry.lookup(TAKES_TYPE)
+        assert function is not None
+        try:
+            function.params_for(len(node.args))
+        except FunctionError as exc:
+            return _failed(node, exc, scope, source)
+        raise AssertionError("the number of arguments is right")
+
+    return run

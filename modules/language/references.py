@@ -13,6 +13,10 @@ Step = str | int | None
 """An attribute name or literal key; None for a key that only evaluation can tell."""
 
 
+TAKES_TYPE = "convert"
+"""The function whose second argument is a type."""
+
+
 class Traversal(NamedTuple):
     """A reference: ``vm.node["a"].name`` is root ``vm`` with steps ``("node", "a", "name")``."""
 
@@ -116,7 +120,9 @@ def _children(node: tree.Expression, bound: frozenset[str]) -> list[tuple[tree.E
             return [(node.collection, bound), (node.body, inside)]
         case tree.Splat():
             return [(node.source, bound), (node.each, bound | _SPLAT_ITEM)]
-        case tree.Call(args=args):
+        case tree.Call(name=name, args=args):
+            if name.removeprefix("core::") == TAKES_TYPE:
+                args = args[:1]  # what follows is a type, and "string" no name of anything
             return [(arg, bound) for arg in args]
         case tree.Binary(left=left, right=right):
             return [(left, bound), (right, bound)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hythe.modules.language import conversions, types
-from hythe.modules.language.functions.registry import FunctionError, Param, function
+from hythe.modules.language.functions.registry import FunctionError, Param, conversion_failure, function
 from hythe.value import (
     ANY,
     BOOL,
@@ -79,6 +79,30 @@ _CONVERSIONS = {
 
 for _name, (_target, _description, _examples) in _CONVERSIONS.items():
     function(_name, [_ANYTHING], returns=ANY, description=_description, examples=_examples)(_conversion(_target))
+
+
+@function(
+    "convert",
+    [
+        Param("value", ANY, allow_null=True, allow_unknown=True, allow_marked=True, dynamic=True),
+        Param("type"),
+    ],
+    special=True,
+    description=(
+        "Converts the value to a type, which is written as in the `type` of a variable: with `any` where the value "
+        "says it, and with `optional()` attributes, whose defaults are constants."
+    ),
+    examples=[
+        'convert("8080", number) == 8080',
+        'convert([1, "a"], list(string))[0] == "1"',
+        'convert({}, object({ name = optional(string, "web") })).name == "web"',
+    ],
+)
+def convert(value: Value, target: Type) -> Value:
+    try:
+        return conversions.convert(value, target)
+    except conversions.ConversionError as exc:
+        raise conversion_failure(exc, 0) from None
 
 
 @function(

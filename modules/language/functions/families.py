@@ -31,7 +31,12 @@ _BY_FAMILY = {
     "crypto": "base64sha256 base64sha512 bcrypt md5 rsadecrypt sha1 sha256 sha512 uuid uuidv5",
     "network": "cidrcontains cidrhost cidrnetmask cidrsubnet cidrsubnets",
     "conversion": (
-        "can ephemeralasnull issensitive nonsensitive sensitive tobool tolist tomap tonumber toset tostring try type"
+        "can convert ephemeralasnull issensitive nonsensitive sensitive tobool tolist tomap tonumber toset tostring "
+        "try type"
+    ),
+    "assumptions": (
+        "assumeequal assumelistlength assumelistlengthmax assumelistlengthmin assumemaplength assumemaplengthmax "
+        "assumemaplengthmin assumenotnull assumesetlength assumesetlengthmax assumesetlengthmin assumestringprefix"
     ),
 }
 

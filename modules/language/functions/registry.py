@@ -44,10 +44,10 @@ class FunctionError(Exception):
 
     ``message`` is a sentence without full stop. ``argument_index`` tells which argument is to
     blame, None when it is none in particular. Values of arguments never stand in ``message``
-    itself: they are ``shown`` in place of its ``{}``, unless an argument of the call is secret.
+    itself: they are ``shown`` in place of its ``{}``, strings in quotes, unless an argument of the call is secret.
     """
 
-    def __init__(self, message: str, argument_index: int | None = None, shown: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, argument_index: int | None = None, shown: Sequence[str | int] = ()) -> None:
         super().__init__(message)
         self.argument_index = argument_index
         self._template = message
@@ -56,7 +56,7 @@ class FunctionError(Exception):
     @property
     def message(self) -> str:
         """The message with the values filled in."""
-        return self._template.format(*map(quoted, self._shown)) if self._shown else self._template
+        return self._template.format(*map(_spelled, self._shown)) if self._shown else self._template
 
     def __str__(self) -> str:
         return self.message
@@ -67,6 +67,10 @@ class FunctionError(Exception):
             return self
         notes = ["(sensitive value)"] * len(self._shown)
         return FunctionError(self._template.format(*notes), self.argument_index)
+
+
+def _spelled(value: str | int) -> str:
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 class Reader(Protocol):
@@ -378,7 +382,7 @@ def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]
     try:
         value = conversions.convert(arg, param.type)
     except conversions.ConversionError as exc:
-        raise FunctionError(_conversion_message(exc), index) from None
+        raise conversion_failure(exc, index) from None
     marks: frozenset[str] = frozenset()
     if not param.allow_marked and is_marked(value):
         # where there are no marks the value is kept: it may be an instance, which remembers whose it is
@@ -388,9 +392,10 @@ def _accept(arg: Value, param: Param, index: int) -> tuple[Value, frozenset[str]
     return value, marks
 
 
-def _conversion_message(exc: conversions.ConversionError) -> str:
+def conversion_failure(exc: conversions.ConversionError, index: int) -> FunctionError:
+    """What to raise when the argument at ``index`` does not convert."""
     steps = [f"element {step}: " if isinstance(step, int) else f'"{step}": ' for step in exc.path]
-    return "".join(steps) + exc.message
+    return FunctionError("".join(steps) + exc.message, index)
 
 
 def _check_count(found: Function, given: int) -> None:
