@@ -5,6 +5,7 @@ from __future__ import annotations
 from hythe.diagnostic import Diagnostic, did_you_mean, error
 from hythe.modules.language import conversions
 from hythe.modules.language.compile import compile_expression
+from hythe.modules.language.references import uses
 from hythe.modules.language.scope import Scope
 from hythe.modules.syntax import tree
 from hythe.value import ANY, BOOL, NUMBER, STRING, Type, Value, is_null, object_of, tuple_of
@@ -147,14 +148,12 @@ class _TypeReader:
         """The value of a default, None with a diagnostic where it has none."""
         compiled = compile_expression(expr, self._source)
         if compiled.references:
-            place = compiled.references[0].range
-            self.diagnostics.append(
-                error(
-                    "Default is not constant",
-                    "A default in optional() is the same everywhere: it names nothing.",
-                    place,
-                )
-            )
+            detail = "A default in optional() is the same everywhere: it names nothing."
+            self.diagnostics.append(error("Default is not constant", detail, compiled.references[0].range))
+            return None
+        if uses(expr)[1]:
+            detail = "A default in optional() is the same everywhere: it calls no functions."
+            self.diagnostics.append(error("Default is not constant", detail, compiled.range))
             return None
         scope = Scope({})
         value = compiled.evaluate(scope)

@@ -62,6 +62,8 @@ def test_optional_defaults_are_converted() -> None:
         ('object({ a = optional(number, "x") })', "attribute's type: a number is required"),
         ("object({ a = optional(number, var.x) })", "it names nothing."),
         ("object({ a = optional(nope, var.x) })", "it names nothing."),
+        ("object({ a = optional(string, uuid()) })", "it calls no functions."),
+        ('object({ a = optional(list(string), [upper("x")]) })', "it calls no functions."),
     ],
 )
 def test_parse_type_mistakes(source: str, detail: str) -> None:
