@@ -55,8 +55,8 @@ def assumeequal(actual: Value, expected: Value) -> Value:
     if same(converted, wanted) is not False:
         return expected
     if isinstance(converted, str) and isinstance(wanted, str):
-        raise FunctionError("{} is not equal to {}, which was assumed", 0, shown=(converted, wanted))
-    raise FunctionError("it is not equal to the second argument, which was assumed", 0)
+        raise FunctionError("{} was assumed to be equal to {}", 0, shown=(converted, wanted))
+    raise FunctionError("it was assumed to be equal to the second argument", 0)
 
 
 @function(
@@ -80,7 +80,7 @@ def assumenotnull(value: Value) -> Value:
 )
 def assumestringprefix(string: str | Unknown, prefix: str | Unknown) -> Value:
     if isinstance(string, str) and isinstance(prefix, str) and not string.startswith(prefix):
-        raise FunctionError("{} does not begin with {}, which was assumed", 0, shown=(string, prefix))
+        raise FunctionError("{} was assumed to begin with {}", 0, shown=(string, prefix))
     return string
 
 
@@ -183,12 +183,11 @@ def _of_length(items: Value, low: Bound | None = None, high: Bound | None = None
     plain = unmark(items)[0]
     if type(plain) is Unknown:
         return items
-    kind = types.type_of(plain).name
     fewest, count = _fewest(plain), len(plain)
     if least is not None and count < least:
-        raise FunctionError(f"a {kind} of at least {{}} elements was assumed, this has {{}}", 0, shown=(least, count))
+        raise FunctionError("its length was assumed to be at least {}, and is {}", 0, shown=(least, count))
     if most is not None and fewest > most:
-        raise FunctionError(f"a {kind} of at most {{}} elements was assumed, this has {{}}", 0, shown=(most, fewest))
+        raise FunctionError("its length was assumed to be at most {}, and is {}", 0, shown=(most, fewest))
     return items
 
 

@@ -240,7 +240,7 @@ def test_graph(shell: Shell) -> None:
 
 
 def test_console_json(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = '1 + 1\nvar.tier\n\nnope\nvar.token\ntoset(["b", "a"])\n1.10\nvalue.a["x"].output\n'
+    lines = '1 + 1\nvar.tier\n\nnope\nvar.token\ntoset(["b", "a"])\n1.10\nconvert("5", number)\nvalue.a["x"].output\n'
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     assert shell("console", "-json") == 0
     assert [json.loads(line) for line in shell.out.splitlines()] == [
@@ -250,6 +250,7 @@ def test_console_json(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         {"value": {"$sensitive": "hunter2hunter2"}, "type": "string"},
         {"value": ["a", "b"], "type": "set(string)"},
         {"value": 1.1, "type": "number"},
+        {"value": 5, "type": "number"},
         {"value": {"$unknown": "any"}, "type": "any"},
     ]
 

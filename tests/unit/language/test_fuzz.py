@@ -49,6 +49,19 @@ MORE_CALLS = (
     "can",
     "templatestring",
     "cidrsubnet",
+    "convert",
+    "assumeequal",
+    "assumenotnull",
+    "assumelistlength",
+)
+TYPES = (
+    "string",
+    "list(any)",
+    'object({ k = optional(string, "d") })',
+    "map(number)",
+    "tuple([any])",
+    "set(nope)",
+    "x",
 )
 
 
@@ -99,7 +112,7 @@ def expression(chance: random.Random, depth: int) -> str:
     def inner() -> str:
         return expression(chance, depth - 1)
 
-    match chance.randrange(12):
+    match chance.randrange(13):
         case 0:
             return (
                 f"({inner()} {chance.choice(('+', '-', '*', '/', '%', '==', '!=', '<', '>=', '&&', '||'))} {inner()})"
@@ -125,6 +138,8 @@ def expression(chance: random.Random, depth: int) -> str:
             return f"{chance.choice((*CALLS, *MORE_CALLS))}({arguments}{chance.choice(('', '', '...'))})"
         case 10:
             return f"{inner()}.k"
+        case 11:
+            return f"convert({inner()}, {chance.choice(TYPES)})"
         case _:
             return f"<<EOT\n%{{ for v in {inner()} }}${{v}}%{{ endfor }}\nEOT\n"
 

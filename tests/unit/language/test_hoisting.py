@@ -11,7 +11,7 @@ from hythe.modules import syntax
 from hythe.modules.language.compile import compile_expression
 from hythe.modules.language.functions.registry import Environment
 from hythe.modules.language.scope import Scope, SharedValues
-from hythe.value import Lazy, Sensitive, Unknown, Value
+from hythe.value import STRING, Lazy, List, Sensitive, Unknown, Value
 
 
 class Instance(Lazy):
@@ -66,6 +66,7 @@ class Outcome:
         ("local.words[*]", ("a", "b")),
         ('try(local.missing, "none")', "none"),
         ('upper("${local.secret}")', Sensitive("S")),
+        ("convert(local.words, list(string))", List(["a", "b"], STRING)),
     ],
 )
 def test_what_is_the_same_for_all_is_evaluated_once(text: str, value: Value) -> None:

@@ -182,6 +182,15 @@ def references(text: str) -> list[tuple[str, tuple[Any, ...]]]:
         ("{a = var.x, (var.k) = 1}", [("var", ("x",)), ("var", ("k",))]),
         ('{vm = "x"}', []),
         ("(vm.node).name", [("vm", ("node",))]),
+        ("convert(var.a, string)", [("var", ("a",))]),
+        (
+            "[core::convert(convert(var.a, any), object({ s = optional(string, var.b) })), list]",
+            [
+                ("var", ("a",)),
+                ("list", ()),
+            ],
+        ),
+        ("convert(var.a, string, var.b)", [("var", ("a",))]),
     ],
 )
 def test_references(text: str, want: list[Any]) -> None:

@@ -28,7 +28,7 @@ CONFIG = {
     "moved": {"from": "unit.old", "to": "unit.first"},
     "removed": [{"from": "unit.gone"}],
     "check": {"c": {"assert": {"condition": '${unit.first.name == "x"}', "error_message": "not x"}}},
-    "output": {"all": {"value": "${[for k, u in unit.each : u.size]}"}},
+    "output": {"all": {"value": "${convert([for k, u in unit.each : u.size], list(string))}"}},
 }
 
 
@@ -44,7 +44,7 @@ def test_names_types_and_blocks(planner: Any) -> None:
     assert [login["user"] for login in change.after["login"]] == ["u", "b"]
     assert change.depends_on == ("unit.first",)
     assert [login["user"] for login in planner.change("unit.one").after["login"]] == ["only", "d"]
-    assert planner.result.outputs[0].after == [1, 2]
+    assert planner.result.outputs[0].after == ["1", "2"]
     assert [d.summary for d in planner.result.diagnostics] == ["Check block assertion failed"]
 
 
@@ -68,3 +68,9 @@ def test_mistakes_are_told_where_they_stand(planner: Any) -> None:
     )
     assert wrong({"resource": {"unit": {"u": {"login": [{"user": "u", "usr": "x"}]}}}})[1:] == ('"usr"', 8)
     assert wrong({"moved": {"from": "1 + 1", "to": "unit.a"}})[0] == "Invalid expression"
+
+
+def test_mistakes_in_types_inside_of_strings(planner: Any) -> None:
+    text = as_text({"output": {"o": {"value": "x${convert(1, strin)}"}}})
+    (problem,) = planner.build(text).diagnostics
+    assert (problem.summary, problem.range.filename) == ("Invalid type specification", "more.hcl.json")
