@@ -212,7 +212,9 @@ class _Reader:
         if not re.search(r"[$%]\{", text):
             return Template(start, end, (Literal(start, end, text),) if text else ())
         inner: list[Diagnostic] = []
-        parser = StructureParser(Source(self.source.filename, text), inner)
+        # as above: what is wrong later is told where it stands
+        parser = StructureParser(Source(self.source.filename, " " * (start + 1) + text), inner)
+        parser.pos = start + 1
         try:
             made: Expression = parser.bare()
         except SyntaxFailure:

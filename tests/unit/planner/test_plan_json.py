@@ -67,6 +67,9 @@ def test_mistakes_are_told_where_they_stand(planner: Any) -> None:
         "unit.x",
     )
     assert wrong({"resource": {"unit": {"u": {"login": [{"user": "u", "usr": "x"}]}}}})[1:] == ('"usr"', 8)
+    assert wrong({"output": {"o": {"value": "all of ${unit.a.name} and ${part.b}"}}, "resource": {"unit": {"a": {}}}})[
+        1:
+    ] == ("part.b", 4)
     assert wrong({"moved": {"from": "1 + 1", "to": "unit.a"}})[0] == "Invalid expression"
 
 
@@ -74,3 +77,11 @@ def test_mistakes_in_types_inside_of_strings(planner: Any) -> None:
     text = as_text({"output": {"o": {"value": "x${convert(1, strin)}"}}})
     (problem,) = planner.build(text).diagnostics
     assert (problem.summary, problem.range.filename) == ("Invalid type specification", "more.hcl.json")
+    assert text.splitlines()[problem.range.line + 1][problem.range.column - 1 :].startswith("strin)")
+
+
+def test_lifecycle(planner: Any) -> None:
+    lifecycle = {"enabled": "${var.on}", "prevent_destroy": "${!var.on}"}
+    text = as_text({"variable": {"on": {"default": True}}, "resource": {"unit": {"u": {"lifecycle": lifecycle}}}})
+    assert planner.plan(text) == ["create       unit.u"]
+    assert planner.plan(text, given={"on": False}) == []
