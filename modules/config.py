@@ -119,7 +119,10 @@ class CheckBlock:
 
 @dataclass(frozen=True, slots=True)
 class ModuleCall:
-    """A ``module`` block. ``body`` holds the arguments for the module's variables beside those of the call."""
+    """A ``module`` block. ``body`` holds the arguments for the module's variables beside those of the call.
+
+    ``early`` holds the expressions of ``source`` and ``version`` that are no literals: loading puts their values in.
+    """
 
     name: str
     range: Range
@@ -131,6 +134,7 @@ class ModuleCall:
     for_each: Located | None = None
     enabled: Located | None = None
     depends_on: tuple[Located, ...] = ()
+    early: tuple[tuple[str, Located], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

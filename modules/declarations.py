@@ -247,7 +247,8 @@ def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | Non
             found.append(error("Unsupported block type", text_, header(inner, nested)))
     if lifecycle is not None:
         check_shape(lifecycle.body, "The lifecycle of a module", ("enabled",), (), found)
-    source = text(inner, "source", found)
+    early = {n: e for n in ("source", "version") if (e := located(inner, n)) and not is_literal(e.expression)}
+    source = "" if "source" in early else text(inner, "source", found)
     if source is None:
         if "source" not in inner.attributes:
             text_ = f'The module "{name}" needs the argument "source", which tells where it is.'
@@ -266,11 +267,12 @@ def _call(body: Body, block: Block, found: list[Diagnostic]) -> ModuleCall | Non
         source,
         inner.source.range(attribute.expression.start, attribute.expression.end),
         inner,
-        text(inner, "version", found),
+        None if "version" in early else text(inner, "version", found),
         located(inner, "count"),
         located(inner, "for_each"),
         located(lifecycle.body, "enabled") if lifecycle is not None else None,
         tuple(Located(e, body.source) for e in tuple_items(inner, "depends_on", found)),
+        tuple(early.items()),
     )
 
 

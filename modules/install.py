@@ -16,6 +16,7 @@ from hythe.diagnostic import Diagnostic, error, has_errors
 from hythe.files import replace_file
 from hythe.modules import lockfile, packages
 from hythe.modules.config import Config, ModuleCall
+from hythe.modules.early import Early
 from hythe.modules.files import Disk
 from hythe.modules.installed import FOLDER, MANIFEST, Entry, Installed, key_of, render_manifest
 from hythe.modules.loader import Loader
@@ -27,7 +28,7 @@ from hythe.modules.version import VersionError
 
 
 def install(
-    root: str, say: Callable[[str], None], *, upgrade: bool = False, read_only: bool = False
+    root: str, say: Callable[[str], None], *, upgrade: bool = False, read_only: bool = False, early: Early | None = None
 ) -> tuple[Config, list[Diagnostic]]:
     """Load a configuration, fetching the modules that are missing; ``upgrade`` finds all of them anew.
 
@@ -39,11 +40,11 @@ def install(
     if found:
         from hythe.modules.loader import load
 
-        config, more = load(root)
+        config, more = load(root, early)
         return config, [*found, *more]
     texts = Disk(root)
     installer = _Installer(root, texts.single(MANIFEST), pins, say, upgrade, read_only)
-    config, found = Loader(root, texts, installer, ParseCache(root).parse).load()
+    config, found = Loader(root, texts, installer, ParseCache(root).parse, early).load()
     config = Config(config.root, config.module, {**config.files, **installer.finish(keep=has_errors(found))})
     return config, found
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import gc
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hythe import __version__
 from hythe.diagnostic import Diagnostic, did_you_mean, error
 from hythe.modules import installed, syntax
 from hythe.modules.config import Config, Module, ModuleCall, Settings
 from hythe.modules.declarations import collect
+from hythe.modules.early import RECORD, Early, Surroundings, parse_record, render_record
 from hythe.modules.files import LIBRARY, Carried, Disk, Texts, real_directory
 from hythe.modules.parsecache import ParseCache
 from hythe.modules.sources import SourceError, parse_source
@@ -26,13 +28,16 @@ from hythe.modules.version import Constraint, VersionError
 MAX_DEPTH = 100
 
 
-def load(root: str) -> tuple[Config, list[Diagnostic]]:
-    """Load the configuration in a directory. The result is usable as far as the files were."""
+def load(root: str, early: Early | None = None) -> tuple[Config, list[Diagnostic]]:
+    """Load the configuration in a directory. The result is usable as far as the files were.
+
+    ``early`` is what sources of modules may be made of; without it those that are no literals are errors.
+    """
     texts = Disk(root)
     manifest = texts.single(installed.MANIFEST)
     # without fetched modules the lock file has nothing to say here
     pins = installed.read_pins(root) if manifest is not None else None
-    return Loader(root, texts, installed.Installed(manifest, pins), ParseCache(root).parse).load()
+    return Loader(root, texts, installed.Installed(manifest, pins), ParseCache(root).parse, early).load()
 
 
 def load_texts(
@@ -40,14 +45,22 @@ def load_texts(
 ) -> tuple[Config, list[Diagnostic]]:
     """Load a configuration from texts (a plan carries its own)."""
     texts = Carried(files)
-    return Loader(root, texts, installed.Installed(texts.single(installed.MANIFEST), None), parse).load()
+    loader = Loader(root, texts, installed.Installed(texts.single(installed.MANIFEST), None), parse)
+    loader.carried = texts.single(RECORD)
+    return loader.load()
 
 
 class Loader:
     """Loads one configuration; modules of one directory are read once."""
 
-    def __init__(self, root: str, texts: Texts, there: installed.Installed, parse: Parse) -> None:
+    def __init__(
+        self, root: str, texts: Texts, there: installed.Installed, parse: Parse, early: Early | None = None
+    ) -> None:
         self.root = root
+        self.early = early
+        self.carried: str | None = None
+        self._sources: dict[str, list[str | None]] = {}
+        self._tries = 0
         self.parse = parse
         self.texts = texts
         self.found: list[Diagnostic] = []
@@ -70,18 +83,33 @@ class Loader:
                 gc.enable()
 
     def _load(self) -> tuple[Config, list[Diagnostic]]:
-        root = self._module(".", (), None)
+        root = self._module(".", (), None, ())
         check_removed(root, self.found)
         check_moved(root, self.found)
+        if self._sources:
+            self.files[RECORD] = render_record(self._sources)
+        if self._tries:
+            # a module was read anew for each of its callers
+            self.found = list(dict.fromkeys(self.found))
         return Config(self.root, root, self.files), self.found
 
-    def _module(self, directory: str, above: tuple[str, ...], package: str | None) -> Module:
-        """The module in a directory. ``above`` are the directories of its callers, ``package`` what was fetched."""
+    def _module(
+        self,
+        directory: str,
+        above: tuple[str, ...],
+        package: str | None,
+        path: tuple[str, ...],
+        outside: tuple[Surroundings, ModuleCall] | None = None,
+    ) -> Module:
+        """The module in a directory. ``above`` are the directories of its callers, ``package`` what was fetched.
+
+        ``path`` are the names of the calls that lead to it, the last of them made in the surroundings ``outside``.
+        """
         known = self._modules.get(directory)
         if known is not None:
             return known
         module = Module(self._shown(directory))
-        self._modules[directory] = module
+        tries = self._tries
         files, problems = self.texts.of(directory)
         self.files |= files
         self.found += problems
@@ -94,16 +122,60 @@ class Loader:
         if above and module.settings != Settings():
             # it is the root module that decides where the state is
             module.settings = Settings()
-        for call in module.calls.values():
-            child = self._called(call, directory, (*above, directory), package)
+        inside = self._surroundings(module, outside)
+        for name, call in module.calls.items():
+            made = self._evaluated(call, (*path, name), inside) if call.early else call
+            if made is None:
+                continue
+            module.calls[name] = made
+            beneath = (inside, made) if inside is not None else None
+            child = self._called(made, directory, (*above, directory), package, (*path, name), beneath)
             if child is not None:
-                module.children[call.name] = child
+                module.children[name] = child
+        if self._tries == tries:
+            # what is below depends on who calls it, otherwise
+            self._modules[directory] = module
         return module
+
+    def _surroundings(self, module: Module, outside: tuple[Surroundings, ModuleCall] | None) -> Surroundings | None:
+        if self.early is None:
+            return None
+        if outside is None:
+            return Surroundings(self.early, self.root, module)
+        caller, call = outside
+        return caller.below(call, module)
+
+    def _evaluated(self, call: ModuleCall, path: tuple[str, ...], inside: Surroundings | None) -> ModuleCall | None:
+        """A call with the source and version that its expressions give; None, with diagnostics, without them."""
+        key = ".".join(path)
+        self._tries += 1
+        if self.carried is not None:
+            source, version = parse_record(self.carried).get(key) or [None, None]
+            values: dict[str, str | None] = {"source": source, "version": version}
+        elif inside is None:
+            text = "It is made of variables, and those are not known here."
+            self.found.append(error("Module source not known", text, call.early[0][1].range))
+            return None
+        else:
+            values = {"source": call.source, "version": call.version}
+            values |= {what: inside.text(what, expression, self.found) for what, expression in call.early}
+        if values["source"] is None or any(values[what] is None for what, _ in call.early):
+            return None
+        self._sources[key] = [values["source"], values["version"]]
+        return replace(call, source=values["source"], version=values["version"])
 
     def _shown(self, directory: str) -> str:
         return real_directory(self.root, directory) if directory.startswith(LIBRARY) else directory
 
-    def _called(self, call: ModuleCall, caller: str, above: tuple[str, ...], package: str | None) -> Module | None:
+    def _called(
+        self,
+        call: ModuleCall,
+        caller: str,
+        above: tuple[str, ...],
+        package: str | None,
+        path: tuple[str, ...],
+        outside: tuple[Surroundings, ModuleCall] | None,
+    ) -> Module | None:
         place = self._place(call, caller, package)
         if place is None:
             return None
@@ -116,7 +188,7 @@ class Loader:
             text = f"There is no directory {self._shown(directory)}, where the module should be."
             self.found.append(error("Module not found", text, call.source_range))
             return None
-        module = self._module(directory, above, package)
+        module = self._module(directory, above, package, path, outside)
         if directory in self._empty:
             text = f"{self._shown(directory)} holds no configuration files (*.hcl)."
             self.found.append(error("Module is empty", text, call.source_range))

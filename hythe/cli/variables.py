@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from hythe.cli.context import Cli, fail
 from hythe.diagnostic import Diagnostic, error, has_errors
 
 if TYPE_CHECKING:
-    from hythe.modules.config import CheckRule, Located, VariableBlock
+    from hythe.modules.config import CheckRule, Config, Located, VariableBlock
+    from hythe.modules.early import Early
     from hythe.modules.language.functions.registry import Environment
     from hythe.modules.variables import RuleCheck
     from hythe.value import Value
@@ -52,6 +53,24 @@ def environment_of(root: str) -> Environment:
 
     made = Environment(reader=RecordingReader(root), base_dir=root, now=datetime.now(UTC), home=os.path.expanduser("~"))
     return with_templates(made)
+
+
+def early_of(cli: Cli, workspace: Callable[[], str]) -> Early:
+    """What sources of modules may be made of: variables as they are given to this command, and what needs none."""
+    from dataclasses import replace
+
+    from hythe.cli.options import inputs_now
+    from hythe.modules.early import Early
+
+    def values(config: Config) -> Mapping[str, Value]:
+        from hythe.modules import variables
+
+        # what is wrong with them is told when all of them are looked at
+        given, _ = variables.collect(config, inputs_now(), cli.environment)
+        ready = (b for b in config.module.variables.values() if not b.required or b.name in given)
+        return {b.name: variables.resolve_one(b, given.get(b.name), []) for b in ready}
+
+    return Early(values, lambda: replace(environment_of(cli.root), unknown_impure=True), workspace)
 
 
 def _check_rule(

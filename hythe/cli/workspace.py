@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hythe.cli.encryption import Encryption
     from hythe.cli.options import PlanRequest
     from hythe.modules.config import Config
+    from hythe.modules.early import Early
     from hythe.planner.apply import ApplyResult, StopSignal
     from hythe.planner.build import PlanOptions
     from hythe.planner.edge import Outcome, Session
@@ -84,7 +85,7 @@ class Workspace:
         """The configuration with everything found wrong in it."""
         from hythe.modules.loader import load
 
-        config, found = load(self.root)
+        config, found = load(self.root, self._early())
         self.use(config)
         return config, found
 
@@ -99,7 +100,13 @@ class Workspace:
             return self._config, []
         from hythe.modules.loader import load
 
-        return load(self.root)
+        return load(self.root, self._early())
+
+    def _early(self) -> Early:
+        """What sources of modules may be made of."""
+        from hythe.cli.variables import early_of
+
+        return early_of(self.cli, lambda: self.name)
 
     def config(self) -> Config:
         """The configuration; warnings are shown. Raises DiagnosticError when it has errors."""
@@ -114,7 +121,7 @@ class Workspace:
         """The configuration, its modules fetched where they are not there yet."""
         from hythe.modules.install import install
 
-        config, found = install(self.root, self.cli.say, upgrade=upgrade, read_only=read_only)
+        config, found = install(self.root, self.cli.say, upgrade=upgrade, read_only=read_only, early=self._early())
         self.use(config)
         return config, found
 

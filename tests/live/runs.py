@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -152,11 +153,22 @@ def _in_folder(entry: Path, words: list[bytes], folders: list[str]) -> bool:
 def _folder(place: str) -> Iterator[str]:
     if not os.path.exists(place):
         return
+    for space in _podman_namespaces(Path(place)):
+        _do("ip", "netns", "del", space)
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in sorted((m for m in mounted if f"{m}/".startswith(f"{place}/")), reverse=True):
         _do("umount", "-l", mount)
     shutil.rmtree(place, ignore_errors=True)
     yield f"folder {place}"
+
+
+def _podman_namespaces(place: Path) -> set[str]:
+    """The network namespaces of the containers whose configurations are there."""
+    found: set[str] = set()
+    for path in place.rglob("overlay-containers/*/userdata/config.json"):
+        with contextlib.suppress(OSError):
+            found |= set(re.findall(r'/run/netns/([\w-]+)"', path.read_text()))
+    return found
 
 
 def _objects(names: list[str]) -> Iterator[tuple[str, str]]:
