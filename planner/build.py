@@ -175,6 +175,7 @@ class Builder:
         checks.names(self)
         checks.hosts(self)
         checks.protection(self)
+        checks.staying(self)
         order(self)
         self._sort()
         return result
@@ -334,7 +335,7 @@ class Builder:
                 depends_on=dependents,
                 host=instance.host,
                 prevent_destroy=instance.prevent_destroy,
-                let_go=instance.let_go,
+                let_go=self._let_go(address, instance),
                 unknown_host=isinstance(observed, Unreachable),
             )
         )

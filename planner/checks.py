@@ -132,6 +132,21 @@ def protection(builder: Builder) -> None:
         _leave_what_is_used(builder)
 
 
+def staying(builder: Builder) -> None:
+    """Refuse to destroy machines with objects on them that are to stay as they are."""
+    machines = {c.address for c in builder.result.changes if c.action in _DESTRUCTIVE and not c.deposed}
+    for change in builder.result.changes:
+        if change.action is Action.FORGET and change.let_go and change.host in machines:
+            text = (
+                f"{change.address} is to stay as it is (lifecycle.destroy = false), and {change.host}, where it is, "
+                "would be destroyed. Take destroy = false away, let the machine stay too, or let go of the object by "
+                f"`hythe state rm '{change.address}'`."
+            )
+            place = change.range or _block_range(builder, change.address)
+            problem = error("Instance cannot stay", text, place, address=change.address)
+            builder.result.diagnostics.append(problem)
+
+
 def protector(builder: Builder, address: str, attributes: Mapping[str, object]) -> str:
     """What protects an instance from being destroyed, "" when nothing does.
 

@@ -131,6 +131,27 @@ def test_a_protected_object_keeps_its_machine(house: Any) -> None:
     assert {d.address for d in found} == {'thing.web["a"]', 'thing.web["b"]'}
 
 
+def test_an_object_that_is_to_stay_keeps_its_machine(house: Any) -> None:
+    from hythe.planner.build import PlanOptions
+    from hythe.planner.edge import make_plan
+
+    kept = fleet().replace("uses     = thing.store[each.key]\n", "lifecycle { destroy = false }\n")
+    house.done(kept)
+    less = kept.replace('["a", "b"]', '["a"]')
+    for text in (less, less.partition('resource "thing" "web"')[0]):
+        outcome = make_plan(house.session(text), house.state, PlanOptions())
+        found = [d for d in outcome.diagnostics if d.is_error]
+        assert [(d.summary, d.address) for d in found] == [("Instance cannot stay", 'thing.web["b"]')]
+        assert "hythe state rm 'thing.web[\"b\"]'" in found[0].detail
+    # a machine that is made anew would take it along
+    moved = kept.replace('name     = "node-${', 'shape = "x"\n  name = "node-${')
+    outcome = make_plan(house.session(moved), house.state, PlanOptions())
+    assert {d.summary for d in outcome.diagnostics if d.is_error} == {"Instance cannot be replaced"}
+    # without the machine it goes its own way
+    house.done(kept.partition('resource "thing" "web"')[0] + kept[kept.index('output "where"') :])
+    assert [line for line in house.log() if line.startswith("delete")] == []
+
+
 def test_moving_off_a_machine_that_goes(house: Any) -> None:
     before = """\
     resource "vessel" "a" { name = "a" }
