@@ -7,7 +7,6 @@ refuses to run when one of the files has changed since.
 from __future__ import annotations
 
 import errno
-import fnmatch
 import hashlib
 import os
 import stat
@@ -74,7 +73,7 @@ class RecordingReader:
     def glob(self, base: str, pattern: str) -> list[str]:
         """Regular files below ``base`` that match; ``**`` spans folders, ``{a,b}`` alternatives."""
         full = self.path(base)
-        names = [n for n in _walk(full) if _matches(n, pattern)]
+        names = _matching(full, pattern)
         self.inputs[f"glob:{full}{_SEP}{pattern}"] = _digest_names(names)
         return names
 
@@ -111,28 +110,11 @@ def _walk(root: str) -> list[str]:
     return sorted(out)
 
 
-def _alternatives(pattern: str) -> list[str]:
-    start = pattern.find("{")
-    end = pattern.find("}", start)
-    if start < 0 or end < 0:
-        return [pattern]
-    return [
-        out
-        for option in pattern[start + 1 : end].split(",")
-        for out in _alternatives(pattern[:start] + option + pattern[end + 1 :])
-    ]
+def _matching(root: str, pattern: str) -> list[str]:
+    from hythe.modules.language.functions.globbing import compile_pattern
 
-
-def _matches(name: str, pattern: str) -> bool:
-    return any(_match_parts(name.split("/"), p.split("/")) for p in _alternatives(pattern))
-
-
-def _match_parts(name: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not name
-    if pattern[0] == "**":
-        return any(_match_parts(name[i:], pattern[1:]) for i in range(len(name) + 1))
-    return bool(name) and fnmatch.fnmatchcase(name[0], pattern[0]) and _match_parts(name[1:], pattern[1:])
+    matches = compile_pattern(pattern).fullmatch
+    return [name for name in _walk(root) if matches(name)]
 
 
 def _ignored(root: str, ignore_file: str | None) -> list[str]:
@@ -217,5 +199,5 @@ def _current(sort: str, rest: str) -> str:
         return _PRESENT if os.path.isfile(rest) else _ABSENT
     base, _, detail = rest.partition(_SEP)
     if sort == "glob":
-        return _digest_names([n for n in _walk(base) if _matches(n, detail)])
+        return _digest_names(_matching(base, detail))
     return _digest(base, detail or None)

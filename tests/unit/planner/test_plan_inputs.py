@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from hythe.modules.language.functions import registry
 from hythe.planner.inputs import RecordingReader, verify
 
 
@@ -99,3 +101,26 @@ def test_links_count_by_where_they_lead_to(tmp_path: Path) -> None:
     (tmp_path / "tree" / "link").unlink()
     (tmp_path / "tree" / "link").symlink_to("/nowhere/two")
     assert verify(read.inputs)
+
+
+def test_names_of_files_by_pattern(tmp_path: Path) -> None:
+    names = ["a[b].txt", "a*.txt", "ab.txt", "cd.txt", "d/ab.md", "d/e/x.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    read = reader(tmp_path)
+    environment = registry.Environment(reader=read, base_dir=str(tmp_path), now=datetime.now(UTC))
+    for pattern, found in (
+        ("a\\[b\\].txt", ["a[b].txt"]),
+        ("a\\*.txt", ["a*.txt"]),
+        ("a[^*b]*", ["a[b].txt"]),
+        ("[^a]*", ["cd.txt"]),
+        ("{cd.txt,d/{ab.md,e/*}}", ["cd.txt", "d/ab.md", "d/e/x.txt"]),
+        ("d/**", ["d/ab.md", "d/e/x.txt"]),
+    ):
+        assert read.glob(".", pattern) == found, pattern
+        assert list(registry.call("fileset", (".", pattern), environment)) == found, pattern
+    # the plan notices a file that is new
+    assert verify(read.inputs) == []
+    (tmp_path / "new.txt").write_text("")
+    assert len(verify(read.inputs)) == 1
