@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hythe.address import Address, Key, ModulePath, format_key, format_path
 from hythe.diagnostic import Diagnostic, as_warning, error
+from hythe.modules.blocks import traversal_path
 from hythe.modules.language.compile import Compiled
 from hythe.modules.language.elements import Elements, evaluate_elements
 from hythe.modules.language.scope import Scope, SharedValues
@@ -35,6 +36,7 @@ from hythe.value import Reference, Unknown, Value, is_known, unmark
 
 if TYPE_CHECKING:
     from hythe.modules.language.functions.registry import Environment
+    from hythe.modules.syntax.tree import Body
 
 
 class World(Protocol):
@@ -278,9 +280,27 @@ class Evaluation:
                 scope = caller.call_scope(call, key)
                 value = call.host.evaluate(scope)
                 reads |= scope.reads
+                if value is None:
+                    caller._require_enabled(call.block.body, scope.address)
                 return value
             inner, caller = caller, caller.caller
         return None
+
+    def _require_enabled(self, body: Body, address: str | None) -> None:
+        """Report a host that is not enabled: null, it would be this machine, which nobody wants who names another."""
+        given = body.attributes.get("host")
+        path = traversal_path(given.expression) if given is not None else None
+        kind, name = map(str, path) if path and len(path) == 2 else ("", "")
+        block = self.module.blocks.get(("managed", kind, name))
+        if given is None or block is None or not self.expansion(block).disabled:
+            return
+        host = f"{kind}.{name}"
+        text = (
+            f"{host} is not enabled, so nothing can be on it. Give what is there the same `lifecycle {{ enabled }}`, "
+            f"or say what else is its host: `{host} != null ? {host} : null` would be this machine."
+        )
+        place = body.source.range(given.expression.start, given.expression.end)
+        self.diagnostics.append(error("Host is not enabled", text, place, address=address))
 
     # -- instances ------------------------------------------------------------------------------
 
@@ -292,8 +312,10 @@ class Evaluation:
         if block.preconditions:
             self.check_rules(block.preconditions, scope, "Resource precondition failed")
         raw = block.body.evaluate(scope)
-        if self.caller is not None and raw.get("host") is None and "host" in block.schema.attributes:
-            raw = {**raw, "host": self.default_host(scope.reads)}
+        if raw.get("host") is None and "host" in block.schema.attributes:
+            self._require_enabled(block.block.body, address)
+            if self.caller is not None:
+                raw = {**raw, "host": self.default_host(scope.reads)}
         if block.depends_on:
             self.force(block.depends_on, scope.reads)
         if self.caller is not None:

@@ -114,3 +114,19 @@ def test_what_does_not_go_together(text: str, summary: str) -> None:
     (told,) = found
     assert summary in told.summary
     assert told.range is not None
+
+
+def test_nothing_is_on_what_is_not_there(planner: Any) -> None:
+    """Null would be this machine, and whoever names another one wants that least of all."""
+    site = 'variable "on" { default = false }\nresource "site" "s" {\n lifecycle { enabled = var.on }\n}\n'
+    text = site + 'resource "part" "p" {\n count = 2\n name = "p${count.index}"\n host = %s\n}\n'
+    assert planner.errors(text % "site.s") == ["Host is not enabled", "Host is not enabled"]
+    assert "site.s is not enabled" in planner.result.diagnostics[0].detail
+    assert planner.errors(text % "site.s", given={"on": True}) == []
+    # who says so gets it
+    assert planner.plan(text % "site.s != null ? site.s : null") == ["create       part.p[0]", "create       part.p[1]"]
+    inner = (
+        site + 'module "m" {\n source = "./m"\n host = site.s\n}\n#> m/main.hcl\nresource "part" "p" { name = "p" }\n'
+    )
+    assert planner.errors(inner) == ["Host is not enabled"]
+    assert planner.errors(inner, given={"on": True}) == []
