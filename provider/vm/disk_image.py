@@ -41,6 +41,7 @@ from hythe.provider.vm.image_build import CMDLINE, BuiltImage, build_key, build_
 from hythe.provider.vm.image_download import is_url
 from hythe.provider.vm.image_fetch import fetched
 from hythe.provider.vm.recognising import recognise
+from hythe.provider.vm.volume_upload import upload
 from hythe.provider.vm.xml import parse
 from hythe.value import STRING, Unknown, is_known
 
@@ -366,7 +367,7 @@ def _put(
         pools.delete_volume(hypervisor, pool, name, what)
         size = os.path.getsize(file)
         pools.create_volume(hypervisor, pool, name, capacity=size, format="raw", what=what)
-        pools.upload(hypervisor, pool, name, file, what, context.progress, context.check)
+        upload(hypervisor, pool, name, file, what, context.progress, context.check)
     if pools.find_volume(hypervisor, pool, named(_COMPLETE)) is None:
         pools.create_volume(hypervisor, pool, named(_COMPLETE), capacity=512, format="raw", what=what)
 

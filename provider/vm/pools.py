@@ -24,8 +24,6 @@ DEFAULT, OWN = "default", "hythe"
 """The pool that is used where there is one, and the one that Hythe makes otherwise."""
 _SYSTEM_FOLDER = "/var/lib/libvirt/images/hythe"
 _DEVICES = frozenset({"logical", "disk", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "zfs"})
-_SPARSE = 1
-_CHUNK = 1 << 18
 _SHRINK = 4
 _REFRESHES = 20
 _TRIES = 20
@@ -258,7 +256,7 @@ def _started_again(hypervisor: Hypervisor, pool: str) -> bool:
     return bool(hypervisor.read(lambda c: found.isActive()))
 
 
-def _steady(hypervisor: Hypervisor, function: Callable[[Any], _T]) -> _T:
+def steady(hypervisor: Hypervisor, function: Callable[[Any], _T]) -> _T:
     """A call on a volume, made again where its pool is down for a moment because somebody looks at it."""
     for _ in range(_TRIES):
         try:
@@ -365,95 +363,13 @@ def _made(hypervisor: Hypervisor, pool: str, text: str) -> Any:
     raise AssertionError("unreachable")
 
 
-def upload(
-    hypervisor: Hypervisor,
-    pool: str,
-    name: str,
-    source: str | bytes,
-    what: str,
-    progress: Callable[[str], None] = lambda text: None,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Fill a volume with a local file's (or these) bytes, holes left out. Raises ProviderError."""
-    length = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    try:
-        volume = _steady(hypervisor, lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name))
-        sparse = not isinstance(source, bytes)
-        stream = _steady(hypervisor, lambda c: _begin(c, volume, length, sparse=sparse))
-        try:
-            if isinstance(source, bytes):
-                hypervisor.call(lambda c: _send(stream, source))
-            else:
-                _send_file(hypervisor, stream, source, length, what, progress, check)
-            hypervisor.call(lambda c: stream.finish())
-        except BaseException:
-            hypervisor.call(lambda c: stream.abort())
-            raise
-    except LibvirtError as failure:
-        raise refused(failure, what) from failure
-    except OSError as failure:
-        raise ProviderError(
-            error("File cannot be read", f"{what}: {failure.filename or source!r}: {failure.strerror or failure}.")
-        ) from failure
-
-
-def _begin(connection: Any, volume: Any, length: int, *, sparse: bool) -> Any:
-    stream = connection.newStream(0)
-    volume.upload(stream, 0, length, _SPARSE if sparse else 0)
-    return stream
-
-
-def _send(stream: Any, data: bytes) -> None:
-    sent = 0
-    while sent < len(data):
-        sent += stream.send(data[sent : sent + _CHUNK])
-
-
-def _send_file(
-    hypervisor: Hypervisor,
-    stream: Any,
-    path: str,
-    length: int,
-    what: str,
-    progress: Callable[[str], None],
-    check: Callable[[], None],
-) -> None:
-    told = 0.0
-    with open(path, "rb") as file:
-        at = 0
-        while at < length:
-            check()
-            data, hole = _next(file, at, length)
-            if hole:
-                hypervisor.call(lambda c, n=hole: stream.sendHole(n, 0))  # type: ignore[misc]
-                at += hole
-                continue
-            hypervisor.call(lambda c, d=data: _send(stream, d))  # type: ignore[misc]
-            at += len(data)
-            if time.monotonic() - told > 0.5:
-                told = time.monotonic()
-                progress(f"{what[:1].lower()}{what[1:]}: {at >> 20} of {length >> 20} MiB")
-
-
-def _next(file: Any, at: int, length: int) -> tuple[bytes, int]:
-    """The data at an offset, or how long the hole there is."""
-    try:
-        start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-    except OSError:
-        return b"", length - at  # nothing but a hole up to the end
-    if start > at:
-        return b"", start - at
-    end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-    return os.pread(file.fileno(), min(_CHUNK, end - at), at), 0
-
-
 def resize_volume(
     hypervisor: Hypervisor, pool: str, name: str, capacity: int, what: str, *, shrink: bool = False
 ) -> None:
     """Give a volume another size, in bytes. Raises ProviderError."""
     flags = _SHRINK if shrink else 0
     try:
-        _steady(
+        steady(
             hypervisor,
             lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).resize(capacity, flags),
         )
@@ -466,7 +382,7 @@ def delete_volume(hypervisor: Hypervisor, pool: str, name: str, what: str) -> No
     try:
         found = _lookup(hypervisor, pool, name)
         if found is not None:
-            _steady(hypervisor, lambda c: found.delete(0))
+            steady(hypervisor, lambda c: found.delete(0))
     except LibvirtError as failure:
         if not failure.missing:
             raise ProviderError(explain(failure, what)) from failure

@@ -22,6 +22,7 @@ from hythe.provider.vm.vm_align import align_nics
 from hythe.provider.vm.vm_disks import base_of, make_own, own_volumes, places, volume_name
 from hythe.provider.vm.vm_power import start, undefine
 from hythe.provider.vm.vm_read import look, observed
+from hythe.provider.vm.volume_upload import upload
 from hythe.provider.vm.xml import render
 from hythe.value import Reference
 
@@ -146,7 +147,7 @@ class Maker:
         image = make_seed(spec)
         pools.delete_volume(self.hypervisor, pool.name, name, self.what)
         pools.create_volume(self.hypervisor, pool.name, name, capacity=len(image), format="raw", what=self.what)
-        pools.upload(self.hypervisor, pool.name, name, image, self.what)
+        upload(self.hypervisor, pool.name, name, image, self.what)
 
     def _define(self, machine: Machine) -> None:
         text = render(domain_xml(machine))

@@ -32,6 +32,7 @@ from hythe.provider.schema import Effect, Path
 from hythe.provider.vm import pools
 from hythe.provider.vm.client import Hypervisor, LibvirtError, refused
 from hythe.provider.vm.recognising import recognise
+from hythe.provider.vm.volume_upload import upload
 from hythe.provider.vm.xml import parse
 from hythe.value import STRING, Reference, Unknown, is_known
 
@@ -141,7 +142,7 @@ class DiskVolume(Kind):
         first = length if pool.holds_files else max(length, size)
         allocation = pool.allocation(first)
         pools.create_volume(hypervisor, pool.name, name, capacity=first, format="raw", what=what, allocation=allocation)
-        pools.upload(hypervisor, pool.name, name, path, what, context.progress, context.check)
+        upload(hypervisor, pool.name, name, path, what, context.progress, context.check)
         pools.list_volumes(hypervisor, pool.name, refresh=True)
         facts = pools.find_volume(hypervisor, pool.name, name)
         if facts is not None and facts.capacity < size:

@@ -309,6 +309,23 @@ def test_a_pool_that_was_stopped_holds_what_it_held(disks: Disks, tmp_path: Path
         disks.delete(identity, made)
 
 
+def test_a_pool_that_is_full_just_before_the_end(disks: Disks, tmp_path: Path) -> None:
+    """libvirt says nothing where only the last of it has no room: it is found by looking."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (tmp_path / "big.raw").write_bytes(secrets.token_bytes(2 * MIB + 100_000))
+    run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder))
+    try:
+        with pool(folder) as name:
+            for _ in range(5):
+                with pytest.raises(ProviderError) as failure:
+                    disks.create(source="big.raw", format="raw", pool=name)
+                assert failure.value.diagnostics[0].summary == "Storage pool is full"
+                assert list(folder.iterdir()) == []
+    finally:
+        run("umount", str(folder))
+
+
 def test_a_pool_in_a_volume_group(disks: Disks, tmp_path: Path) -> None:
     """What libvirt is told of it is enough to know what cannot be in it."""
     info = pools.PoolInfo("vg", "/dev/vg", "logical", 0)
