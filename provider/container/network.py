@@ -93,8 +93,10 @@ class Network(Kind):
         try:
             usage.when_free(remove, context.check)
         except EngineError as failure:
-            if failure.status != 404:
-                raise refused(failure, what) from failure
+            if failure.status == 404:
+                return
+            told = refused(failure, what)
+            raise (_miscounted(engine, before, failure, what) or told) from failure
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -295,6 +297,25 @@ def _empty(engine: Engine, attributes: Attributes, lineage: str, what: str) -> N
         )
     for user in users:
         _disconnect(engine, attributes["id"], user)
+
+
+def _miscounted(engine: Engine, attributes: Attributes, failure: EngineError, what: str) -> ProviderError | None:
+    """What to say where Docker holds a network for in use that nothing uses; None where that is not so.
+
+    It counts endpoints apart from the endpoints themselves, and may lose count when containers come and go fast
+    (moby/moby#42119); nothing but its start corrects that.
+    """
+    if "has active endpoints" not in failure.message:
+        return None
+    used = usage.containers(engine, network=[attributes["id"], attributes["name"]])
+    if used or engine.request("GET", f"/networks/{segment(attributes['id'])}").json().get("Containers"):
+        return None
+    text = (
+        f"{what}: Docker counts endpoints in it, and no container is on it: it lost count. Only a restart of Docker "
+        "corrects that (`systemctl restart docker`; containers stop meanwhile, unless it has `live-restore`). Do that, "
+        "and then this again."
+    )
+    return ProviderError(error("Docker lost count", text))
 
 
 def _disconnect(engine: Engine, id: str, user: usage.User) -> None:

@@ -122,7 +122,9 @@ def _clear(path: Path, lock: IO[str]) -> list[str]:
         found += [f"{what} {name}" for what, name in _objects(names)]
     for place in folders:
         found += list(_folder(place))
-    path.unlink(missing_ok=True)
+    # what would not go is tried again by the next run
+    if not (found and names and list(_objects(names))):
+        path.unlink(missing_ok=True)
     lock.close()
     return found
 
