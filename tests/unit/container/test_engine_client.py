@@ -20,11 +20,15 @@ VERSION = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12"}
 
 
 class Server:
-    """Answers each connection with the given answers in turn, then closes it; notes request lines."""
+    """Answers each connection with the given answers in turn, then closes it; notes request lines.
+
+    ``closed`` tells, of each connection, when that was.
+    """
 
     def __init__(self, path: Path, connections: list[list[bytes]]) -> None:
         self.seen: list[str] = []
         self._connections = connections
+        self.closed = [threading.Event() for _ in connections]
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -32,7 +36,7 @@ class Server:
         self._thread.start()
 
     def _serve(self) -> None:
-        for answers in self._connections:
+        for answers, closed in zip(self._connections, self.closed, strict=True):
             try:
                 stream, _ = self._socket.accept()
             except OSError:
@@ -46,6 +50,7 @@ class Server:
                             size = int(line.split(b":")[1])
                     lines.read(size)
                     stream.sendall(answer)
+            closed.set()
 
     def close(self) -> None:
         # wakes a thread that still waits for a connection, before the number may be used anew
@@ -89,8 +94,9 @@ def test_one_connection_carries_many_requests(serve: Serve) -> None:
 
 
 def test_a_connection_that_was_closed_meanwhile_is_not_used(serve: Serve) -> None:
-    _, engine = serve([answer(VERSION)], [answer([1])], [answer([2])])
+    server, engine = serve([answer(VERSION)], [answer([1])], [answer([2])])
     assert engine.request("GET", "/a").json() == [1]
+    assert server.closed[1].wait(10)
     assert engine.request("POST", "/a").json() == [2]
 
 
