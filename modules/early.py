@@ -37,7 +37,7 @@ class Early:
 
 
 class Surroundings:
-    """What is known in one module while it is loaded. ``path`` are the names of the calls that lead to it."""
+    """What is known in one module while it is loaded; ``caller`` and ``call`` are None for the root module."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ def instance_of(
         change.prevent_destroy,
         tainted,
         kind.version,
-        change.let_go,
+        change.skip_destroy,
     )
 
 
@@ -65,7 +65,7 @@ def refreshed(prior: InstanceState, change: Change, kind: Kind) -> InstanceState
         dependencies=change.depends_on,
         create_before_destroy=change.create_before_destroy,
         prevent_destroy=change.prevent_destroy,
-        let_go=change.let_go,
+        skip_destroy=change.skip_destroy,
     )
 
 

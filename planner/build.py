@@ -314,7 +314,7 @@ class Builder:
         elif self.options.mode is Mode.REFRESH_ONLY or instance.kind not in self.registry:
             # nobody could remove what is of a kind that is not there
             action, disruption = Action.NOOP, Disruption.NONE
-        elif self._forgotten(address) or self._let_go(address, instance):
+        elif self._forgotten(address) or self._skips_destroy(address, instance):
             action, disruption = Action.FORGET, Disruption.NONE
         else:
             action = Action.DELETE
@@ -335,7 +335,7 @@ class Builder:
                 depends_on=dependents,
                 host=instance.host,
                 prevent_destroy=instance.prevent_destroy,
-                let_go=self._let_go(address, instance),
+                skip_destroy=observed is not Presence.ABSENT and self._skips_destroy(address, instance),
                 unknown_host=isinstance(observed, Unreachable),
             )
         )
@@ -348,12 +348,12 @@ class Builder:
         removed = self._removed_block(address)
         return removed is not None and not removed.destroy
 
-    def _let_go(self, address: str, instance: InstanceState) -> bool:
+    def _skips_destroy(self, address: str, instance: InstanceState) -> bool:
         """Whether ``lifecycle { destroy = false }`` says that; of a block that is gone, what it said counts."""
         removed, block = self._removed_block(address), self.block_of(address)
         if removed is not None:
             return False
-        return not block.block.lifecycle.destroy if block is not None else instance.let_go
+        return not block.block.lifecycle.destroy if block is not None else instance.skip_destroy
 
     def _kind_or_none(self, name: str) -> Kind | None:
         return self.registry.kind(name) if name in self.registry else None
@@ -366,7 +366,7 @@ class Builder:
         removed = self._removed_block(address)
         if removed is not None and self._forgotten(address):
             return Cause("a removed block lets go of it", range=removed.range)
-        if self._let_go(address, self.state.instances[address]):
+        if self._skips_destroy(address, self.state.instances[address]):
             return Cause("lifecycle.destroy = false lets go of it")
         if self.options.mode is not Mode.NORMAL:
             return Cause("everything is destroyed")

@@ -71,7 +71,7 @@ class _Subject:
             action=action,
             create_before_destroy=lifecycle.create_before_destroy,
             prevent_destroy=self.prevented,
-            let_go=not lifecycle.destroy,
+            skip_destroy=not lifecycle.destroy,
             range=self.block.block.range,
             before_sensitive=prior.sensitive if prior is not None else (),
             tainted=prior is not None and prior.tainted,

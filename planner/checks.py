@@ -136,7 +136,7 @@ def staying(builder: Builder) -> None:
     """Refuse to destroy machines with objects on them that are to stay as they are."""
     machines = {c.address for c in builder.result.changes if c.action in _DESTRUCTIVE and not c.deposed}
     for change in builder.result.changes:
-        if change.action is Action.FORGET and change.let_go and change.host in machines:
+        if change.action is Action.FORGET and change.skip_destroy and change.host in machines:
             text = (
                 f"{change.address} is to stay as it is (lifecycle.destroy = false), and {change.host}, where it is, "
                 "would be destroyed. Take destroy = false away, let the machine stay too, or let go of the object by "

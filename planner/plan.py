@@ -68,7 +68,7 @@ class Change:
     instance that is its host (None: the local machine). ``deposed``: an old object left by a
     replacement. ``unknown_host``: the host could not be reached, so the instance is kept as it is.
     ``moved_from`` is its address until now, where that is another one.
-    ``let_go``: when it is to go one day, it is only forgotten.
+    ``skip_destroy``: when it is to go one day, it is only forgotten.
     ``of_check``: a data source of a check block, whose failure is only a warning.
     ``with_host``: the old object ends with the machine that it is on, without a call of its own.
     """
@@ -97,7 +97,7 @@ class Change:
     range: Range | None = None
     import_id: str | None = None
     moved_from: str | None = None
-    let_go: bool = False
+    skip_destroy: bool = False
     of_check: bool = False
 
 

@@ -259,7 +259,7 @@ def instance_of(
         change.create_before_destroy,
         change.prevent_destroy,
         schema_version=kind.version,
-        let_go=change.let_go,
+        skip_destroy=change.skip_destroy,
     )
 
 

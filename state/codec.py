@@ -130,8 +130,8 @@ def encode_instance(instance: InstanceState) -> dict[str, Any]:
         out["tainted"] = True
     if instance.schema_version != 1:
         out["schema_version"] = instance.schema_version
-    if instance.let_go:
-        out["let_go"] = True
+    if instance.skip_destroy:
+        out["skip_destroy"] = True
     return out
 
 
@@ -151,7 +151,7 @@ def decode_instance(data: Mapping[str, Any]) -> InstanceState:
         get("prevent_destroy", False),
         get("tainted", False),
         get("schema_version", 1),
-        get("let_go", False),
+        get("skip_destroy", False),
     )
 
 

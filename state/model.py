@@ -20,7 +20,7 @@ class InstanceState:
     ``attributes`` are canonical (see :mod:`hythe.provider.schema`); ``sensitive`` lists the paths of
     values that must not be shown. ``dependencies`` are instance addresses. ``host`` is the address of
     the instance that is its host, None for the local machine. ``tainted``: to be replaced.
-    ``let_go``: when it is to go, it is forgotten and stays as it is.
+    ``skip_destroy``: when it is to go, it is forgotten and stays as it is.
     """
 
     address: str
@@ -34,7 +34,7 @@ class InstanceState:
     prevent_destroy: bool = False
     tainted: bool = False
     schema_version: int = 1
-    let_go: bool = False
+    skip_destroy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,11 +143,16 @@ def test_an_object_that_is_to_stay_keeps_its_machine(house: Any) -> None:
         found = [d for d in outcome.diagnostics if d.is_error]
         assert [(d.summary, d.address) for d in found] == [("Instance cannot stay", 'thing.web["b"]')]
         assert "hythe state rm 'thing.web[\"b\"]'" in found[0].detail
+    # what is not there any more holds nobody up
+    house.world.remove('thing.web["b"]')
+    house.done(less)
+    house.done(kept)
     # a machine that is made anew would take it along
     moved = kept.replace('name     = "node-${', 'shape = "x"\n  name = "node-${')
     outcome = make_plan(house.session(moved), house.state, PlanOptions())
     assert {d.summary for d in outcome.diagnostics if d.is_error} == {"Instance cannot be replaced"}
     # without the machine it goes its own way
+    house.world.calls.clear()
     house.done(kept.partition('resource "thing" "web"')[0] + kept[kept.index('output "where"') :])
     assert [line for line in house.log() if line.startswith("delete")] == []
 
