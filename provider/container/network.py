@@ -95,8 +95,7 @@ class Network(Kind):
         except EngineError as failure:
             if failure.status == 404:
                 return
-            told = refused(failure, what)
-            raise (_miscounted(engine, before, failure, what) or told) from failure
+            raise (_miscounted(engine, before, failure, what) or refused(failure, what)) from failure
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -307,8 +306,12 @@ def _miscounted(engine: Engine, attributes: Attributes, failure: EngineError, wh
     """
     if "has active endpoints" not in failure.message:
         return None
-    used = usage.containers(engine, network=[attributes["id"], attributes["name"]])
-    if used or engine.request("GET", f"/networks/{segment(attributes['id'])}").json().get("Containers"):
+    try:
+        used = usage.containers(engine, network=[attributes["id"], attributes["name"]])
+        there = engine.request("GET", f"/networks/{segment(attributes['id'])}").json()
+    except EngineError:
+        return None
+    if used or there.get("Containers"):
         return None
     text = (
         f"{what}: Docker counts endpoints in it, and no container is on it: it lost count. Only a restart of Docker "

@@ -70,7 +70,11 @@ def clear_dead() -> list[str]:
             except BlockingIOError:
                 continue
             if '["name"' in path.read_text():
-                start_engines()
+                try:
+                    start_engines()
+                except subprocess.CalledProcessError:
+                    # whoever has engines removes it later
+                    continue
             found += _clear(path, lock)
     return found
 
